@@ -17,116 +17,117 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   135  parameters             The mode for a run by hand.
-#   140  settings               What differs from host to host: data, no code.
-#   213  lock                   The Python packages, with versions and hashes.
-#   317  welcome                The first notebook that users see, as JSON.
+#   136  parameters             The mode for a run by hand.
+#   141  settings               What differs from host to host: data, no code.
+#   214  lock                   The Python packages, with versions and hashes.
+#   318  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
-#   549  run                    Check the language mode, and set the module path and the state of this run.
-#   630  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   720  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   758  events                 Report events: lines of JSON, which are the only output of this script.
-#   860  findings               Report in mode check which requirements this host meets, one finding for each.
-#   907  host_log               Write to the Windows event log which script changes this host.
-#   939  kept_script            Save a copy of each script that changes this host.
-#   959  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1063  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1135  lock                   Allow only one run at a time to change this host.
-#  1202  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1283  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1426  access                 Set and check access lists: who may read and change a folder.
-#  1502  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1539  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1637  registry               Read values in the registry.
-#  1648  registry_values        Compare, set, and restore values in the registry.
-#  1682  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1802  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1900  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1939  removal                Remove folders with all their contents, but never follow links in them.
-#  2027  path_access            Find other accounts that could replace a folder with another folder.
-#  2056  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2113  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2267  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2364  starter                Define the Python program that starts the server, the same as on Linux.
-#  2599  server_command         Define the command line of the server, and what it was started with.
-#  2618  left_program           Stop a program that an interrupted run left running.
-#  2683  programs               Run other programs until they exit, and report their output.
-#  2822  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2841  web_requests           Send requests to web servers, and report why one did not respond.
-#  2913  downloads              Download files into the cache, and check their hashes before they are used.
-#  3074  sources                Download a program from one of several sources.
-#  3152  delivered_programs     Use program files that the workstation has sent.
-#  3183  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3272  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3348  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3404  foreign_places         Define where configuration from other installations may be on this host.
-#  3418  package_environment    Choose the environment variables of pip and uv.
-#  3493  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3498  installer_failures     Explain the exit codes of installers.
-#  3570  installers             Run installers and uninstallers, one at a time.
-#  3615  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3672  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3735  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3760  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3767  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3839  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3877  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3919  installed_files        Compare files with those that were installed.
-#  4072  running_server         Stop the server before its programs are replaced.
-#  4173  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4300  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4364  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4414  port_process           Find the program that listens on a TCP port, and what started it.
-#  4449  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4578  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4624  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4682  certificates           Read certificates from PEM files.
-#  4699  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4776  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4912  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5036  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5145  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5238  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5256  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5302  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5333  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5414  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5556  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5600  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5724  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5881  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5939  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6023  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6198  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6415  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6527  server_life            Restart or stop the installed server: modes restart and stop.
-#  6632  restarted_server       Start the registered task again.
-#  6689  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6841  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6953  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6995  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7157  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7422  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7556  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7580  server_log             Send the log of the notebook server: mode logs.
-#  7680  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   550  run                    Check the language mode, and set the module path and the state of this run.
+#   631  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   721  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   759  events                 Report events: lines of JSON, which are the only output of this script.
+#   861  findings               Report in mode check which requirements this host meets, one finding for each.
+#   908  host_log               Write to the Windows event log which script changes this host.
+#   940  kept_script            Save a copy of each script that changes this host.
+#   960  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1064  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1136  lock                   Allow only one run at a time to change this host.
+#  1203  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1284  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1427  access                 Set and check access lists: who may read and change a folder.
+#  1503  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1540  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1642  registry               Read values in the registry.
+#  1653  registry_values        Compare, set, and restore values in the registry.
+#  1687  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1807  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1905  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1944  removal                Remove folders with all their contents, but never follow links in them.
+#  2032  set_aside              Set a folder aside until another one has taken its place.
+#  2084  path_access            Find other accounts that could replace a folder with another folder.
+#  2113  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2170  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2324  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2421  starter                Define the Python program that starts the server, the same as on Linux.
+#  2656  server_command         Define the command line of the server, and what it was started with.
+#  2675  left_program           Stop a program that an interrupted run left running.
+#  2740  programs               Run other programs until they exit, and report their output.
+#  2879  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2898  web_requests           Send requests to web servers, and report why one did not respond.
+#  2970  downloads              Download files into the cache, and check their hashes before they are used.
+#  3138  sources                Download a program from one of several sources.
+#  3216  delivered_programs     Use program files that the workstation has sent.
+#  3247  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3336  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3412  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3468  foreign_places         Define where configuration from other installations may be on this host.
+#  3482  package_environment    Choose the environment variables of pip and uv.
+#  3557  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3562  installer_failures     Explain the exit codes of installers.
+#  3634  installers             Run installers and uninstallers, one at a time.
+#  3679  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3736  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3799  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3824  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3831  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3911  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3949  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3991  installed_files        Compare files with those that were installed.
+#  4144  running_server         Stop the server before its programs are replaced.
+#  4245  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4372  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4436  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4486  port_process           Find the program that listens on a TCP port, and what started it.
+#  4521  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4650  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4696  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4754  certificates           Read certificates from PEM files.
+#  4771  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4848  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4984  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5108  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5217  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5310  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5328  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5375  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5406  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5487  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5629  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5673  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5797  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5954  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6012  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6096  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6270  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6509  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6621  server_life            Restart or stop the installed server: modes restart and stop.
+#  6726  restarted_server       Start the registered task again.
+#  6783  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6935  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7058  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7100  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7262  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7527  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7661  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7685  server_log             Send the log of the notebook server: mode logs.
+#  7785  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7712  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7796  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7804  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7825  python                 Install Python from the publisher, or use one that is installed.
-#  7977  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8038  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8156  packages               Install the packages of the lock in a virtual environment.
-#  8358  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8385  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8523  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8731  service                Run the server as a scheduled task.
-#  8883  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8949  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9046  path                   Add the programs of the server to the PATH of the machine.
-#  9075  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9117  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7817  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7901  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7909  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7930  python                 Install Python from the publisher, or use one that is installed.
+#  8104  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8165  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8298  packages               Install the packages of the lock in a virtual environment.
+#  8510  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8537  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8675  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8883  service                Run the server as a scheduled task.
+#  9035  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9101  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9198  path                   Add the programs of the server to the PATH of the machine.
+#  9227  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9277  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -590,7 +591,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
-    StoppedEarly = $false                                # it stopped the server, whose files are as they were
+    StoppedEarly = $false; Answered = $false             # it stopped the server early, and the server had answered
     NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
@@ -1593,8 +1594,12 @@ function Undo-Line($Line) {
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Remove-Line $Line
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+function Remove-Line($Line) {
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
 # Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
@@ -2022,6 +2027,58 @@ function Remove-DataFolder([string]$Path) {
         return
     }
     Invoke-FileChange 'remove-folder' $Path
+}
+
+# ---- prelude: set_aside ----------------------------------------------------------------------------
+# Set a folder aside until another one has taken its place.
+
+# What is installed again may be all that works. So its folder only gets another name, and it is in use again if the new
+# one cannot be completed. If a run is killed meanwhile, the next apply does that. The step cleanup removes the folder.
+
+$AsideName = '\A(.+\\(?:env|python|openssl)-[^\\]+)\.replaced\z'   # in the record
+
+function Move-Aside([string]$Folder) {
+    Assert-NoLink $Folder
+    Save-Before 'folder' "$Folder.replaced" $null
+    if (Test-Path -LiteralPath "$Folder.replaced") { Remove-Folder "$Folder.replaced" }
+    Invoke-FileChange 'move-folder' $Folder "$Folder.replaced"
+}
+
+# Return whether a folder was set aside, and nothing has taken its place. An environment is complete if it has its mark.
+function Test-Aside([string]$Folder) {
+    $mark = if ((Split-Path -Leaf $Folder) -clike 'env-*') { '\nbserver.lock' } else { '' }
+    (Test-Path -LiteralPath "$Folder.replaced$mark") -and -not (Test-Path -LiteralPath "$Folder$mark")
+}
+
+function Restore-Aside([string]$Folder) {
+    if (Test-Path -LiteralPath $Folder) {
+        Stop-ProcessBelow $Folder
+        Remove-Folder $Folder
+    }
+    Assert-NoLink "$Folder.replaced"
+    Invoke-FileChange 'move-folder' "$Folder.replaced" $Folder
+    Remove-Line @{ kind = 'folder'; key = "$Folder.replaced" }
+    Write-Event restored @{ kind = 'folder'; what = $Folder }
+}
+
+# Called before an apply. A run that was killed has stopped the server.
+function Restore-EveryAside {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -ne 'folder' -or $line.key -cnotmatch $AsideName) { continue }
+        $folder = $Matches[1]
+        if ((Split-Path -Parent $folder) -ne $Programs -or -not (Test-Aside $folder)) { continue }
+        $Run.Step = $line.step
+        Restore-Aside $folder
+        $environment = Get-ServerEnvironment
+        if ($environment, (Get-BaseFolder $environment) -contains $folder) { $Run.StoppedEarly = $true }
+    }
+}
+
+# Stop the server before what it runs is replaced. If this run fails, it starts the server again.
+function Stop-ServerEarly {
+    if (Test-AnswerAsSaved) { $Run.Answered = $true }
+    $Run.StoppedEarly = $true
+    Stop-Server
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
@@ -3057,17 +3114,24 @@ function Get-DownloadFault {
     $Minute.Time.Restart()
 }
 
-# Unpack a download into its own folder. It has the suffix .new until it is complete.
+# Unpack a download next to the folder whose place it takes. It has the suffix .new.
 function Expand-Download($Download, [string]$Folder) {
-    Add-Type -AssemblyName System.IO.Compression.FileSystem
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
     Write-StepProgress unpacking 'Unpacking {folder}' @{ folder = Split-Path -Leaf $Folder }
-    Save-Before 'folder' $Folder $null
-    try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
+    try { Expand-Zip (Get-CachedFile $Download) "$Folder.new" }
     catch {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
+}
+
+function Expand-Zip([string]$File, [string]$Folder) {
+    Add-Type -AssemblyName System.IO.Compression.FileSystem
+    [IO.Compression.ZipFile]::ExtractToDirectory($File, $Folder)
+}
+
+function Complete-Download([string]$Folder) {
+    Save-Before 'folder' $Folder $null
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }
 
@@ -3797,10 +3861,18 @@ function Set-Task([string]$Name, [string]$Xml) {
 }
 
 # A task that is replaced (-Force) keeps its access list, which whoever registered it has chosen: an existing task is
-# removed first. If another one is registered between the two commands, the second one fails.
+# removed first. If another one is registered between the two commands, the second one fails. If Windows refuses the new
+# task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
-    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop)
+    $previous = Get-TaskXml $Name
+    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
+    catch {
+        if ($previous -and -not (Get-TaskXml $Name)) {
+            [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $previous -ErrorAction Stop)
+        }
+        throw
+    }
 }
 
 $Restore.task = {
@@ -5289,6 +5361,7 @@ function Get-UnusedLine {
 # True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
 function Test-InstalledFolder($Line) {
     if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    if ($Line.key -cmatch $AsideName -and (Test-Aside $Matches[1])) { return $false }   # the next apply needs it
     (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
 }
 
@@ -6101,13 +6174,12 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
-    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }
     $Run.Step = 'packages'
     if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
-    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+    elseif ($Run.NewSettings -and ($Run.Answered -or (Test-AnswerAsSaved))) {
         Save-CurrentServer $python
         Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
     }
@@ -6214,8 +6286,8 @@ function Restore-Server([string]$Folder, [switch]$WithPassword) {
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given. A rollback
-# keeps the port and the address, too.
+# A password that was replaced since is not restored. If new settings fail (-WithPassword), the password is: it came
+# with them, and set-password changes what was saved, too. A rollback keeps the port and the address.
 function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
@@ -6229,7 +6301,7 @@ function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
     $isReplaced = $former -and $Secrets.ContainsKey($name) -and
         -not [string]::Equals($former, (Expand-Secret "@$name@" $name))
-    if ($isReplaced -and -not ($WithPassword -and (Test-SentPassword $name))) {
+    if ($isReplaced -and -not $WithPassword) {
         Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
     }
     elseif (-not [string]::Equals($text, $saved)) { Write-TextFile $ConfigurationFile $text }
@@ -6247,12 +6319,6 @@ function Get-TextForAddress([string]$Text) {
         if ($should.Success -and $is.Success) { $Text = $Text.Replace($is.Value, $should.Value) }
     }
     $Text
-}
-
-# Return whether the hash that is kept under this name is the one that was sent with this run.
-function Test-SentPassword([string]$Name) {
-    $Secrets.ContainsKey($HashSecret) -and
-        [string]::Equals((Expand-Secret "@$HashSecret@" $HashSecret), (Expand-Secret "@$Name@" $Name))
 }
 
 # The port and the address in the configuration that was restored.
@@ -6289,13 +6355,15 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
+        $isAside = $Run.Installing -and (Test-Aside (Get-EnvironmentFolder))
+        if ($isAside -and -not (Restore-Environment)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
-        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched $isAside }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
             if ($Run.StoppedEarly) { Start-ServerAgain }
-            if ($Run.Installing) { Write-NotSwitched }
+            if ($Run.Installing) { Write-NotSwitched $isAside }
         }
     }
     catch {
@@ -6368,7 +6436,25 @@ function Undo-Switch {
     Write-UpgradeEnd $failure
 }
 
-# The server was stopped while its Python was replaced.
+# Return whether the environment that was set aside is in use again.
+function Restore-Environment {
+    $Run.Step = 'packages'
+    $environment = Get-EnvironmentFolder
+    try { Restore-Aside $environment }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure environment-not-returned ('the packages could not be installed again, and ' +
+                'nbserver could not restore the environment {environment}: {problem}. Fix this error, then run ' +
+                'nbserver apply again. The packages could not be installed because of this error: {cause}') @{
+                environment = $environment; problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return $false
+    }
+    $true
+}
+
+# The server was stopped while its Python or its packages were replaced.
 function Start-ServerAgain {
     if (-not (Get-DeployedPython)) { return }
     $Run.Step = 'service'
@@ -6378,7 +6464,15 @@ function Start-ServerAgain {
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not
 # complete is removed, because it takes space.
-function Write-NotSwitched {
+function Write-NotSwitched([bool]$IsReturned) {
+    if ($IsReturned) {
+        $Run.Step = 'packages'
+        Write-UpgradeEnd (New-Failure environment-returned ('the packages could not be installed again, so this host ' +
+                'keeps the environment {environment} as it was: {cause}') @{
+                environment = Get-EnvironmentFolder
+            } -Cause (Get-RunFailure))
+        return
+    }
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'
@@ -6864,6 +6958,7 @@ function Invoke-SetPassword {
     else {
         Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
         Write-ChangeStart
+        Set-SavedPassword
         Set-TextFile $ConfigurationFile $text.Replace($old, "@$HashSecret@") $HashSecret   # the rest stays
         Write-ChangeEnd
     }
@@ -6871,6 +6966,16 @@ function Invoke-SetPassword {
     Restart-Server
     Write-ChangeEnd
     Assert-ServerProven
+}
+
+# If an apply was cut off, what it has saved gets the new password, too. Otherwise an apply that fails would restore the
+# one that was replaced here.
+function Set-SavedPassword {
+    $file = Join-Path $SwitchFolder (Split-Path -Leaf $ConfigurationFile)
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    $text = [IO.File]::ReadAllText($file, $Utf8)
+    $old = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if ($old) { Write-TextFile $file $text.Replace($old, "@$HashSecret@") $HashSecret }
 }
 
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
@@ -7908,7 +8013,7 @@ function Assert-RegisteredProgram([hashtable]$Values) {
 
 function Install-PythonBundle([string]$Folder) {
     # Undo removes the folder with all that is in it.
-    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
+    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null -Replace }
     $arguments = '/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$Folder",
     'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0'
     Install-Bundle (Get-CachedFile $Settings.python) $arguments
@@ -7930,30 +8035,52 @@ function Get-PythonBundle {
     }
 }
 
-# The installer would not replace files of the same version, so this Python is removed first. A Python of another
-# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
-function Remove-DamagedPython {
-    $folder = Get-PythonFolder
+# A Python of another version stays, and so does the server, unless its environment needs this Python or does not say
+# which one it needs.
+function Stop-PythonUser([string]$Folder) {
     $base = Get-BaseFolder (Get-ServerEnvironment)
-    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
-    else {
-        $Run.StoppedEarly = $true
-        Stop-Server
+    if ($base -and $base -ne $Folder) { Stop-ProcessBelow $Folder } else { Stop-ServerEarly }
+}
+
+# As Move-Aside, for a folder that is uninstalled in its place. A copy that is not complete has another name.
+function Copy-Aside([string]$Folder) {
+    Save-Before 'folder' "$Folder.replaced" $null
+    foreach ($path in "$Folder.copy", "$Folder.replaced") { if (Test-Path -LiteralPath $path) { Remove-Folder $path } }
+    foreach ($file in @(Get-InstalledFile $Folder)) {
+        $copy = "$Folder.copy" + $file.FullName.Substring($Folder.Length)
+        $parent = Split-Path -Parent $copy
+        if (-not (Test-Path -LiteralPath $parent)) { [void](New-Item -ItemType Directory -Force -Path $parent) }
+        [IO.File]::Copy($file.FullName, $copy)
     }
-    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
-    foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
-    }
-    Remove-Folder $folder
+    Invoke-FileChange 'move-folder' "$Folder.copy" "$Folder.replaced"
 }
 
 function Install-Python {
     Save-Program python
     $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
-    else { Install-PythonBundle $folder }
+    $isZip = $Settings.python.kind -eq 'zip'
+    if ($isZip) { Expand-Download $Settings.python $folder }
+    $replaces = (Test-Path -LiteralPath $folder) -and ($isZip -or (Test-Difference $DamageCodes))
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -eq $folder })
+    if ($replaces) {
+        Stop-PythonUser $folder
+        if ($bundles.Count) { Copy-Aside $folder } else { Move-Aside $folder }
+    }
+    try {
+        if ($replaces -and $bundles.Count) { Uninstall-Python $folder $bundles }
+        if ($isZip) { Complete-Download $folder } else { Install-PythonBundle $folder }
+    }
+    catch {
+        if ($replaces) { Restore-Aside $folder }
+        throw
+    }
+}
+
+# The installer would not replace files of the same version. It uninstalls a Python only if python.exe is in its place.
+function Uninstall-Python([string]$Folder, $Bundles) {
+    foreach ($bundle in $Bundles) { Undo-Line $bundle.Line }
+    Remove-Folder $Folder
 }
 
 Add-Step python 'Python is installed' -Test {
@@ -8126,14 +8253,29 @@ function Remove-DamagedOpenSsl {
     Remove-Folder $folder
 }
 
+# What an installer has put there is uninstalled.
+function Expand-OpenSsl([string]$Folder) {
+    Expand-Download $Settings.openssl $Folder
+    if (Test-Record 'inno' $Folder) { Remove-DamagedOpenSsl }
+    $replaces = Test-Path -LiteralPath $Folder
+    if ($replaces) { Move-Aside $Folder }
+    try { Complete-Download $Folder }
+    catch {
+        if ($replaces) { Restore-Aside $Folder }
+        throw
+    }
+}
+
 function Install-OpenSsl {
     Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
     switch ($Settings.openssl.kind) {
-        'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
-        'exe' { Install-Inno $file (Get-OpenSslFolder) }
+        'zip' { Expand-OpenSsl (Get-OpenSslFolder) }
+        'exe' {
+            if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
+            Install-Inno $file (Get-OpenSslFolder)
+        }
         'msi' { Install-OpenSslPackage $file }
     }
 }
@@ -8278,14 +8420,14 @@ function Install-Uv([hashtable]$Variables) {
     Join-Path $tools 'bin\uv.exe'
 }
 
-function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
-    $uv = Install-Uv $Variables
+function Install-WithUv {
+    param([string]$Uv, [string]$LockFile, [hashtable]$Variables)
     New-Environment @('--without-pip') $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $Variables
+    Invoke-PackageInstaller $Uv $arguments $Variables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -8324,6 +8466,20 @@ function Test-EnvironmentKept {
     Test-OnlyUnlisted
 }
 
+# A complete environment may be the only one that works, also if something in it has changed.
+function Start-Environment {
+    $folder = Get-EnvironmentFolder
+    if (Test-Path -LiteralPath $folder) {
+        if ((Get-ServerEnvironment) -eq $folder) { Stop-ServerEarly } else { Stop-ProcessBelow $folder }
+        if (Test-LockMark) { Move-Aside $folder }
+        else {
+            Write-StepProgress removing 'Removing {path}' @{ path = $folder }
+            Remove-Folder $folder
+        }
+    }
+    Save-Before 'folder' $folder $null
+}
+
 Add-Step packages 'The packages in the lock are installed in a virtual environment' -Test {
     if ($Run.Repair) {
         Add-Difference repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -8338,18 +8494,14 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
         return
     }
     $Run.Installing = $true
-    $folder = Get-EnvironmentFolder
-    if (Test-Path -LiteralPath $folder) {
-        if ((Get-ServerEnvironment) -eq $folder) { Stop-Server } else { Stop-ProcessBelow $folder }
-        Write-StepProgress removing 'Removing {path}' @{ path = $folder }
-        Remove-Folder $folder
-    }
-    Save-Before 'folder' $folder $null
     $lockFile = New-LockFile 'lock.txt' $Lock
     $variables = Get-PackageEnvironment
-    if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
-    else { Install-WithPip $lockFile $variables }
+    $uv = ''
+    if ((Get-PackageInstaller) -eq 'uv') { $uv = Install-Uv $variables }   # while the server still runs
+    Start-Environment
+    if ($uv) { Install-WithUv $uv $lockFile $variables } else { Install-WithPip $lockFile $variables }
     Assert-Import
+    Remove-FileList (Split-Path -Leaf (Get-EnvironmentFolder))   # of the files before
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
     Write-EnvironmentList
     $Run.Repair = $false
@@ -9078,6 +9230,17 @@ Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
+# A folder that was set aside was not there before, either, but its name would say that it was restored.
+function Remove-Unused($Line) {
+    if ($Line.key -cmatch $AsideName) {
+        Remove-Folder $Line.key
+        Remove-Line $Line
+        return
+    }
+    Undo-Line $Line
+    Remove-FileList (Split-Path -Leaf $Line.key)
+}
+
 Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
@@ -9089,10 +9252,7 @@ Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try {
-            Undo-Line $line
-            Remove-FileList (Split-Path -Leaf $line.key)
-        }
+        try { Remove-Unused $line }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}, which is no longer used: {cause}. The ' +
                     'notebook server is running. Fix this error (for example, close the programs that are using ' +
@@ -9193,7 +9353,10 @@ function Invoke-EveryStep {
         if ($step.Name -eq 'notebook' -and -not $Run.Reboot) { Start-Switch }
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
-        if ($step.Name -eq 'service') { Confirm-Switch }
+        if ($step.Name -eq 'service') {
+            $Run.StoppedEarly = $false
+            Confirm-Switch
+        }
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
@@ -9294,6 +9457,7 @@ $Modes.check = {
 
 $Modes.apply = {
     Assert-RotationComplete
+    Restore-EveryAside
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }

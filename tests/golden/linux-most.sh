@@ -33,67 +33,67 @@
 #  1188  lock                   Allow only one run at a time to change this host.
 #  1240  left_program           Stop a program that an interrupted run left running.
 #  1301  record                 Record the previous state of everything that is changed, and restore it.
-#  1443  programs               Run other programs until they exit, and report their output.
-#  1599  paths                  Open folders without following links, and find out who could replace them.
-#  1754  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1833  folders                Create folders, and set who may use them.
-#  1916  files                  Write text files, and restore the files that were replaced.
-#  2009  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2076  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2121  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2254  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2312  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2393  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2596  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2773  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2925  zypper                 Run zypper, without questions.
-#  3056  units                  Install and remove units of systemd.
-#  3149  service_unit           Compare the unit of the notebook server, and install it.
-#  3337  service                Find out what the unit of the notebook server does.
-#  3436  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3578  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3645  certificate_program    Create a certificate with OpenSSL.
-#  3653  starter                Define the Python program that starts the notebook server.
-#  3884  port                   Find out which program uses the notebook port, and check the address of the server.
-#  3975  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4048  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4136  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4197  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4267  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4311  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4344  installed_files        Compare the files of the environment with those that were installed.
-#  4492  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4554  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4746  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4771  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4908  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5149  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5315  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5392  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5580  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5847  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6046  server_life            Restart or stop the installed server: modes restart and stop.
-#  6180  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6308  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6428  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6474  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6809  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6917  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  6952  server_log             Send the log of the notebook server: mode logs.
-#  7021  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1445  programs               Run other programs until they exit, and report their output.
+#  1601  paths                  Open folders without following links, and find out who could replace them.
+#  1756  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1835  folders                Create folders, and set who may use them.
+#  1918  files                  Write text files, and restore the files that were replaced.
+#  2011  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2078  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2123  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2256  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2314  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2395  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2598  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2775  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2927  zypper                 Run zypper, without questions.
+#  3058  units                  Install and remove units of systemd.
+#  3151  service_unit           Compare the unit of the notebook server, and install it.
+#  3339  service                Find out what the unit of the notebook server does.
+#  3438  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3580  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3647  certificate_program    Create a certificate with OpenSSL.
+#  3655  starter                Define the Python program that starts the notebook server.
+#  3886  port                   Find out which program uses the notebook port, and check the address of the server.
+#  3977  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4050  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4138  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4199  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4269  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4313  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4346  installed_files        Compare the files of the environment with those that were installed.
+#  4494  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4556  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4780  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4805  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4942  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5183  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5349  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5426  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5614  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5894  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6093  server_life            Restart or stop the installed server: modes restart and stop.
+#  6227  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6355  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6487  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6533  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6868  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6976  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7011  server_log             Send the log of the notebook server: mode logs.
+#  7080  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7060  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7094  python                 Install Python from the distribution.
-#  7152  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7223  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7236  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7255  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7363  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7563  service                Run the notebook server as a service that starts with the system.
-#  7702  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7769  check                  Check that the server presents its certificate and refuses requests without a password.
-#  7921  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8003  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7153  python                 Install Python from the distribution.
+#  7211  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7282  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7295  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7314  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7422  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7622  service                Run the notebook server as a service that starts with the system.
+#  7761  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7828  check                  Check that the server presents its certificate and refuses requests without a password.
+#  7980  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8071  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1311,7 +1311,6 @@ RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
-UNDO_IS_SILENT=''                                  # for what only existed during a change: no event says "restored"
 
 # With an incomplete record, undo would restore the wrong things. So nothing is done.
 read_record() {
@@ -1364,23 +1363,26 @@ has_record() { # KIND KEY
 
 # Restore one thing, and remove its line from the record.
 undo_line() { # LINE
-    local line
-    local -a others=()
     split_line "$1"
     check_line || return
     PROBLEM='' LINE_STAYS=''
     read_last_error                                # an earlier error is not about this line
     "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
     if [[ $LINE_STAYS ]]; then return 0; fi
+    remove_line "$1" || return
+    shorten_key
+    write_event restored kind "$LINE_KIND" what "$REPLY"
+}
+
+remove_line() { # LINE
+    local line
+    local -a others=()
     for line in "${RECORD[@]}"; do
         if [[ $line != "$1" ]]; then others+=("$line"); fi
     done
     RECORD=("${others[@]}")
     write_record || problem file-not-written 'could not write {path}. Make sure that its disk is writable and has '\
-'free space, then try again' path "$RECORD_FILE" || return
-    if [[ $UNDO_IS_SILENT ]]; then return 0; fi
-    shorten_key
-    write_event restored kind "$LINE_KIND" what "$REPLY"
+'free space, then try again' path "$RECORD_FILE"
 }
 
 # Whether undo may restore the thing that split_line has read.
@@ -4570,6 +4572,7 @@ case $NB_DOWNLOADS_SOURCE in
 esac
 ENVIRONMENT_KEPT=''                                # of keep_environment
 ENVIRONMENT_STARTED=''                             # this run has begun to install it
+ENVIRONMENT_RETURNED=''                            # it could not, and the previous one is in use again
 COMPARED+=("$PROGRAMS" "$LOCK_MARK")
 
 # The environment is complete if its mark has the hash of the lock. Its Python is a link to the distribution's Python,
@@ -4635,31 +4638,54 @@ start_environment() {
     create_environment
 }
 
-# A complete environment that is installed again, because something in it has changed, may be the only one that works.
-# So it comes back if the new one cannot be completed. If a run was killed before, it is still there.
+# A complete environment that is installed again may be the only one that works, also if something in it has changed. So
+# it only gets another name, and it is in use again if the new one cannot be completed.
 set_environment_aside() {
     if [[ ! -e $LOCK_MARK ]]; then return; fi
-    if ! has_record folder "$SET_ASIDE"; then save_before folder "$SET_ASIDE" ''; fi
+    save_before folder "$SET_ASIDE" ''
     rm -rf --one-file-system -- "$SET_ASIDE"
     mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
 }
 
 # Whether an environment was set aside, and the new one is not complete.
-has_environment_aside() {
-    [[ -e $SET_ASIDE && ! -e $LOCK_MARK ]]
+is_set_aside() { # ENVIRONMENT
+    [[ -e $1.replaced/nbserver.lock && ! -e $1/nbserver.lock ]]
 }
 
-# Called when a run has failed.
-return_environment() {
-    rm -rf --one-file-system -- "$ENVIRONMENT"
-    mv -T -- "$SET_ASIDE" "$ENVIRONMENT"
-    forget_environment_aside                       # only its line in the record
+return_environment() { # ENVIRONMENT
+    local line
+    { rm -rf --one-file-system -- "$1" && mv -T -- "$1.replaced" "$1"; } ||
+        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" || return
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return; fi
+    done
+    write_event restored kind folder what "$1"
 }
 
-# The event "restored" would say that the environment which was set aside is in use again.
-forget_environment_aside() {
-    local UNDO_IS_SILENT=1
-    remove_environment "$SET_ASIDE"
+# Called before an apply: if a run was killed meanwhile, the environment is in use again, too.
+return_environments() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if is_aside_line && is_set_aside "${LINE_KEY%.replaced}"; then
+            RUN_STEP=$LINE_STEP
+            return_environment "${LINE_KEY%.replaced}"
+        fi
+    done
+}
+
+# After split_line.
+is_aside_line() {
+    [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}\.replaced$ ]]
+}
+
+# Remove what was set aside. Its name would say that it was restored.
+remove_aside() { # LINE
+    split_line "$1"
+    PROBLEM=''
+    restore_folder "$LINE_KEY" || return
+    remove_line "$1"
 }
 
 fill_environment() {
@@ -4673,8 +4699,16 @@ fill_environment() {
     forget_files "$ENVIRONMENT"
     mark_environment
     list_files
-    if has_record folder "$SET_ASIDE"; then forget_environment_aside; fi
+    remove_replaced
     RUN_REPAIR=''
+}
+
+remove_replaced() {
+    local line
+    for line in "${RECORD[@]}"; do
+        split_line "$line"
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$SET_ASIDE" ]]; then remove_aside "$line"; fi
+    done
 }
 
 LOCK_OPTIONS=(--require-hashes --no-deps --only-binary :all:)
@@ -5599,8 +5633,8 @@ switch_to() { # FOLDER
     prove_restored
 }
 
-# A password that was replaced since does not come back, unless it came with the new settings. A rollback keeps the port
-# and the address, too.
+# A password that was replaced since does not come back. If new settings fail, the password does: it came with them, and
+# set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
@@ -5690,6 +5724,11 @@ end_switch_in_subshell() {
 # shellcheck disable=SC2317 # a trap calls it
 end_switch() {
     local environment=$ENVIRONMENT
+    if [[ $ENVIRONMENT_STARTED ]] && is_set_aside "$ENVIRONMENT"; then
+        RUN_STEP=packages
+        return_environment "$ENVIRONMENT" || { report_not_returned; return; }
+        ENVIRONMENT_RETURNED=1
+    fi
     if ! has_open_switch; then
         report_not_switched
         return
@@ -5798,9 +5837,8 @@ end_rollback() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_switched() {
     if [[ ! $ENVIRONMENT_STARTED ]]; then return 0; fi
-    if has_environment_aside; then
+    if [[ $ENVIRONMENT_RETURNED ]]; then
         RUN_STEP=packages
-        return_environment
         use_failure
         write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
 'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
@@ -5813,6 +5851,15 @@ report_not_switched() {
     use_failure
     write_message "$REPLY" text upgrade-not-begun 'the upgrade failed, and this host still runs its previous '\
 'environment {environment}: {cause}' environment "${DEPLOYED_PYTHON%/bin/python*}"
+}
+
+# shellcheck disable=SC2317 # a trap calls it
+report_not_returned() {
+    leave_switch_open
+    write_message "$REPLY" text environment-not-returned 'the packages could not be installed again, and nbserver '\
+'could not restore the environment {environment}: {problem}. Fix this error, then run nbserver apply again. The '\
+'packages could not be installed because of this error: {cause}' \
+        environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
 
 # PROBLEM: why this run failed. REPLY: the event that says so: a run that was stopped did not fail.
@@ -6344,9 +6391,21 @@ set_password() {
 # The rest of the file stays as it is.
 write_password_hash() {
     local text=''
+    save_password_hash
     IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
     set_text_file "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "${text//"$FORMER_HASH"/"@notebook.password_hash@"}" \
         notebook.password_hash
+}
+
+# If an apply was cut off, what it has saved gets the new password, too. Otherwise an apply that fails would restore the
+# one that was replaced here.
+save_password_hash() {
+    local text='' file=$SWITCH_FOLDER/${NOTEBOOK_FILE##*/}
+    if [[ ! -e $file ]]; then return; fi
+    IFS= read -r -d '' text <"$file" || true
+    if [[ ! $text =~ $HASH_PATTERN ]]; then return; fi
+    expand_secret "${text//"${BASH_REMATCH[1]}"/"@notebook.password_hash@"}" notebook.password_hash
+    write_whole "$file" "$READERS" "$FILE_MODE" "$REPLY"
 }
 
 # Whether the server runs, and was started after the last change of its files.
@@ -7953,7 +8012,7 @@ cleanup_apply() {
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
         line=${lines[i]}
         if is_unused_environment "$line"; then
-            undo_line "$line" ||
+            remove_unused "$line" ||
                 fail environment-not-removed 'could not remove {path}, which is no longer used: {cause}. The notebook '\
 'server is running. Fix this error, then run nbserver apply again' \
                     path "$LINE_KEY"
@@ -7966,9 +8025,18 @@ cleanup_apply() {
     done
 }
 
+# After is_unused_environment.
+remove_unused() { # LINE
+    if is_aside_line; then remove_aside "$1"; else undo_line "$1"; fi
+}
+
 # Whether a line of the record is an environment that the server does not run from, and not the previous one.
 is_unused_environment() { # LINE
     split_line "$1"
+    if is_aside_line; then
+        if is_set_aside "${LINE_KEY%.replaced}"; then return 1; fi   # the next apply needs it
+        return 0
+    fi
     [[ $LINE_KIND == folder && $LINE_KEY =~ ^"$PROGRAMS"/env-[0-9a-f]{8}$ && $NOTEBOOK_PYTHON != "$LINE_KEY"/* ]] &&
         [[ $KEPT_PYTHON != "$LINE_KEY"/* ]]
 }
@@ -8087,6 +8155,7 @@ check_host() {
 apply() {
     local name
     assert_rotation_complete
+    return_environments
     plan
     for name in "${STEPS[@]}"; do
         if [[ $RUN_DIFFERS == true ]]; then

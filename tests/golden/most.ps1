@@ -17,116 +17,117 @@
 # Downloads come from the URLs in the settings and from the package index
 #
 # Contents, by line. To follow a run, begin with main: it runs the steps, which use the prelude.
-#   139  parameters             The mode for a run by hand.
-#   144  settings               What differs from host to host: data, no code.
-#   218  lock                   The Python packages, with versions and hashes.
-#   223  welcome                The first notebook that users see, as JSON.
+#   140  parameters             The mode for a run by hand.
+#   145  settings               What differs from host to host: data, no code.
+#   219  lock                   The Python packages, with versions and hashes.
+#   224  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
-#   455  run                    Check the language mode, and set the module path and the state of this run.
-#   536  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   626  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   664  events                 Report events: lines of JSON, which are the only output of this script.
-#   766  findings               Report in mode check which requirements this host meets, one finding for each.
-#   813  host_log               Write to the Windows event log which script changes this host.
-#   845  kept_script            Save a copy of each script that changes this host.
-#   865  envelope               Read the envelope: the only input of a run in addition to this script.
-#   969  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1041  lock                   Allow only one run at a time to change this host.
-#  1108  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1189  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1332  access                 Set and check access lists: who may read and change a folder.
-#  1408  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1445  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1543  registry               Read values in the registry.
-#  1554  registry_values        Compare, set, and restore values in the registry.
-#  1588  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1708  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1806  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1845  removal                Remove folders with all their contents, but never follow links in them.
-#  1933  path_access            Find other accounts that could replace a folder with another folder.
-#  1962  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2019  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2173  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2270  starter                Define the Python program that starts the server, the same as on Linux.
-#  2505  server_command         Define the command line of the server, and what it was started with.
-#  2524  left_program           Stop a program that an interrupted run left running.
-#  2589  programs               Run other programs until they exit, and report their output.
-#  2728  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2747  web_requests           Send requests to web servers, and report why one did not respond.
-#  2819  downloads              Download files into the cache, and check their hashes before they are used.
-#  2980  sources                Download a program from one of several sources.
-#  3058  delivered_programs     Use program files that the workstation has sent.
-#  3089  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3178  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3254  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3310  foreign_places         Define where configuration from other installations may be on this host.
-#  3324  package_environment    Choose the environment variables of pip and uv.
-#  3399  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3404  installer_failures     Explain the exit codes of installers.
-#  3476  installers             Run installers and uninstallers, one at a time.
-#  3521  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3578  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3641  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3666  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3673  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3745  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3783  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3825  installed_files        Compare files with those that were installed.
-#  3978  running_server         Stop the server before its programs are replaced.
-#  4079  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4206  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4270  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4320  port_process           Find the program that listens on a TCP port, and what started it.
-#  4355  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4484  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4530  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4588  certificates           Read certificates from PEM files.
-#  4605  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4682  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4818  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  4942  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5051  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5144  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5162  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5208  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5239  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5320  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5462  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5506  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5630  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5787  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5845  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5929  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6104  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6321  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6433  server_life            Restart or stop the installed server: modes restart and stop.
-#  6538  restarted_server       Start the registered task again.
-#  6595  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6747  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6859  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6901  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7063  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7328  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7462  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7486  server_log             Send the log of the notebook server: mode logs.
-#  7586  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   456  run                    Check the language mode, and set the module path and the state of this run.
+#   537  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   627  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   665  events                 Report events: lines of JSON, which are the only output of this script.
+#   767  findings               Report in mode check which requirements this host meets, one finding for each.
+#   814  host_log               Write to the Windows event log which script changes this host.
+#   846  kept_script            Save a copy of each script that changes this host.
+#   866  envelope               Read the envelope: the only input of a run in addition to this script.
+#   970  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1042  lock                   Allow only one run at a time to change this host.
+#  1109  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1190  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1333  access                 Set and check access lists: who may read and change a folder.
+#  1409  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1446  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1548  registry               Read values in the registry.
+#  1559  registry_values        Compare, set, and restore values in the registry.
+#  1593  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1713  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1811  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1850  removal                Remove folders with all their contents, but never follow links in them.
+#  1938  set_aside              Set a folder aside until another one has taken its place.
+#  1990  path_access            Find other accounts that could replace a folder with another folder.
+#  2019  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2076  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2230  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2327  starter                Define the Python program that starts the server, the same as on Linux.
+#  2562  server_command         Define the command line of the server, and what it was started with.
+#  2581  left_program           Stop a program that an interrupted run left running.
+#  2646  programs               Run other programs until they exit, and report their output.
+#  2785  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2804  web_requests           Send requests to web servers, and report why one did not respond.
+#  2876  downloads              Download files into the cache, and check their hashes before they are used.
+#  3044  sources                Download a program from one of several sources.
+#  3122  delivered_programs     Use program files that the workstation has sent.
+#  3153  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3242  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3318  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3374  foreign_places         Define where configuration from other installations may be on this host.
+#  3388  package_environment    Choose the environment variables of pip and uv.
+#  3463  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3468  installer_failures     Explain the exit codes of installers.
+#  3540  installers             Run installers and uninstallers, one at a time.
+#  3585  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3642  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3705  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3730  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3737  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3817  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3855  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3897  installed_files        Compare files with those that were installed.
+#  4050  running_server         Stop the server before its programs are replaced.
+#  4151  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4278  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4342  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4392  port_process           Find the program that listens on a TCP port, and what started it.
+#  4427  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4556  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4602  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4660  certificates           Read certificates from PEM files.
+#  4677  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4754  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4890  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5014  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5123  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5216  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5234  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5281  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5312  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5393  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5535  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5579  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5703  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5860  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5918  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6002  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6176  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6415  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6527  server_life            Restart or stop the installed server: modes restart and stop.
+#  6632  restarted_server       Start the registered task again.
+#  6689  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6841  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6964  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7006  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7168  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7567  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7591  server_log             Send the log of the notebook server: mode logs.
+#  7691  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7618  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7702  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7710  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7731  python                 Install Python from the publisher, or use one that is installed.
-#  7883  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  7944  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8062  packages               Install the packages of the lock in a virtual environment.
-#  8264  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8291  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8429  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8637  service                Run the server as a scheduled task.
-#  8789  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  8855  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8952  path                   Add the programs of the server to the PATH of the machine.
-#  8981  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9023  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7723  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7807  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7815  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7836  python                 Install Python from the publisher, or use one that is installed.
+#  8010  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8071  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8204  packages               Install the packages of the lock in a virtual environment.
+#  8416  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8443  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8581  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8789  service                Run the server as a scheduled task.
+#  8941  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9007  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9104  path                   Add the programs of the server to the PATH of the machine.
+#  9133  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9183  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -496,7 +497,7 @@ $Run = @{
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
     Failure = $null; Installing = $false                 # why it failed; it has begun to install an environment
-    StoppedEarly = $false                                # it stopped the server, whose files are as they were
+    StoppedEarly = $false; Answered = $false             # it stopped the server early, and the server had answered
     NewSettings = $false                                 # what the server reads when it starts differs
     RollbackBegun = $false                               # the server starts from its previous environment
     ExitCode = 0; Output = @()                           # of the last program
@@ -1499,8 +1500,12 @@ function Undo-Line($Line) {
     if ($PathKinds -contains $Line.kind) { Assert-KnownPath $Line.key }
     Assert-KnownName $Line
     & $Restore[$Line.kind] $Line.key $Line.before
-    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
+    Remove-Line $Line
     Write-Event restored @{ kind = $Line.kind; what = $Line.key }
+}
+
+function Remove-Line($Line) {
+    Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
 # Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
@@ -1928,6 +1933,58 @@ function Remove-DataFolder([string]$Path) {
         return
     }
     Invoke-FileChange 'remove-folder' $Path
+}
+
+# ---- prelude: set_aside ----------------------------------------------------------------------------
+# Set a folder aside until another one has taken its place.
+
+# What is installed again may be all that works. So its folder only gets another name, and it is in use again if the new
+# one cannot be completed. If a run is killed meanwhile, the next apply does that. The step cleanup removes the folder.
+
+$AsideName = '\A(.+\\(?:env|python|openssl)-[^\\]+)\.replaced\z'   # in the record
+
+function Move-Aside([string]$Folder) {
+    Assert-NoLink $Folder
+    Save-Before 'folder' "$Folder.replaced" $null
+    if (Test-Path -LiteralPath "$Folder.replaced") { Remove-Folder "$Folder.replaced" }
+    Invoke-FileChange 'move-folder' $Folder "$Folder.replaced"
+}
+
+# Return whether a folder was set aside, and nothing has taken its place. An environment is complete if it has its mark.
+function Test-Aside([string]$Folder) {
+    $mark = if ((Split-Path -Leaf $Folder) -clike 'env-*') { '\nbserver.lock' } else { '' }
+    (Test-Path -LiteralPath "$Folder.replaced$mark") -and -not (Test-Path -LiteralPath "$Folder$mark")
+}
+
+function Restore-Aside([string]$Folder) {
+    if (Test-Path -LiteralPath $Folder) {
+        Stop-ProcessBelow $Folder
+        Remove-Folder $Folder
+    }
+    Assert-NoLink "$Folder.replaced"
+    Invoke-FileChange 'move-folder' "$Folder.replaced" $Folder
+    Remove-Line @{ kind = 'folder'; key = "$Folder.replaced" }
+    Write-Event restored @{ kind = 'folder'; what = $Folder }
+}
+
+# Called before an apply. A run that was killed has stopped the server.
+function Restore-EveryAside {
+    foreach ($line in @(Read-Record)) {
+        if ($line.kind -ne 'folder' -or $line.key -cnotmatch $AsideName) { continue }
+        $folder = $Matches[1]
+        if ((Split-Path -Parent $folder) -ne $Programs -or -not (Test-Aside $folder)) { continue }
+        $Run.Step = $line.step
+        Restore-Aside $folder
+        $environment = Get-ServerEnvironment
+        if ($environment, (Get-BaseFolder $environment) -contains $folder) { $Run.StoppedEarly = $true }
+    }
+}
+
+# Stop the server before what it runs is replaced. If this run fails, it starts the server again.
+function Stop-ServerEarly {
+    if (Test-AnswerAsSaved) { $Run.Answered = $true }
+    $Run.StoppedEarly = $true
+    Stop-Server
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
@@ -2963,17 +3020,24 @@ function Get-DownloadFault {
     $Minute.Time.Restart()
 }
 
-# Unpack a download into its own folder. It has the suffix .new until it is complete.
+# Unpack a download next to the folder whose place it takes. It has the suffix .new.
 function Expand-Download($Download, [string]$Folder) {
-    Add-Type -AssemblyName System.IO.Compression.FileSystem
     if (Test-Path -LiteralPath "$Folder.new") { Remove-Folder "$Folder.new" }
     Write-StepProgress unpacking 'Unpacking {folder}' @{ folder = Split-Path -Leaf $Folder }
-    Save-Before 'folder' $Folder $null
-    try { [IO.Compression.ZipFile]::ExtractToDirectory((Get-CachedFile $Download), "$Folder.new") }
+    try { Expand-Zip (Get-CachedFile $Download) "$Folder.new" }
     catch {
         Remove-Folder "$Folder.new"              # a part of it would keep a full disk full
         throw
     }
+}
+
+function Expand-Zip([string]$File, [string]$Folder) {
+    Add-Type -AssemblyName System.IO.Compression.FileSystem
+    [IO.Compression.ZipFile]::ExtractToDirectory($File, $Folder)
+}
+
+function Complete-Download([string]$Folder) {
+    Save-Before 'folder' $Folder $null
     Invoke-FileChange 'move-folder' "$Folder.new" $Folder
 }
 
@@ -3703,10 +3767,18 @@ function Set-Task([string]$Name, [string]$Xml) {
 }
 
 # A task that is replaced (-Force) keeps its access list, which whoever registered it has chosen: an existing task is
-# removed first. If another one is registered between the two commands, the second one fails.
+# removed first. If another one is registered between the two commands, the second one fails. If Windows refuses the new
+# task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
-    if (Get-TaskXml $Name) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
-    [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop)
+    $previous = Get-TaskXml $Name
+    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
+    catch {
+        if ($previous -and -not (Get-TaskXml $Name)) {
+            [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $previous -ErrorAction Stop)
+        }
+        throw
+    }
 }
 
 $Restore.task = {
@@ -5195,6 +5267,7 @@ function Get-UnusedLine {
 # True for a line about a folder of an environment, Python, or OpenSSL, right below the folder of nbserver.
 function Test-InstalledFolder($Line) {
     if ('folder', 'inno' -notcontains $Line.kind -or (Split-Path -Parent $Line.key) -ne $Programs) { return $false }
+    if ($Line.key -cmatch $AsideName -and (Test-Aside $Matches[1])) { return $false }   # the next apply needs it
     (Split-Path -Leaf $Line.key) -cmatch '^(env|python|openssl)-'
 }
 
@@ -6007,13 +6080,12 @@ function Test-OpenSwitch { Test-Path -LiteralPath $SwitchFolder }
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 function Start-Switch {
-    $Run.StoppedEarly = $false
     if (Test-OpenSwitch) { return }
     $python = Get-DeployedPython
     if (-not $python) { return }
     $Run.Step = 'packages'
     if ($python -ne (Get-EnvironmentProgram 'python.exe')) { Save-CurrentServer $python }
-    elseif ($Run.NewSettings -and (Test-AnswerAsSaved)) {
+    elseif ($Run.NewSettings -and ($Run.Answered -or (Test-AnswerAsSaved))) {
         Save-CurrentServer $python
         Write-TextFile (Join-Path "$SwitchFolder.new" (Split-Path -Leaf $SettingsMark)) ''
     }
@@ -6120,8 +6192,8 @@ function Restore-Server([string]$Folder, [switch]$WithPassword) {
     Assert-PreviousServer
 }
 
-# A password that was replaced since is not restored, unless this run has sent it and -WithPassword is given. A rollback
-# keeps the port and the address, too.
+# A password that was replaced since is not restored. If new settings fail (-WithPassword), the password is: it came
+# with them, and set-password changes what was saved, too. A rollback keeps the port and the address.
 function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $starter = Join-Path $Folder (Split-Path -Leaf $StarterFile)
     if (Test-Path -LiteralPath $starter) { Copy-Over $starter $StarterFile }
@@ -6135,7 +6207,7 @@ function Restore-ServerFile([string]$Folder, [switch]$WithPassword) {
     $former = [regex]::Match($text, $HashPattern).Groups[1].Value
     $isReplaced = $former -and $Secrets.ContainsKey($name) -and
         -not [string]::Equals($former, (Expand-Secret "@$name@" $name))
-    if ($isReplaced -and -not ($WithPassword -and (Test-SentPassword $name))) {
+    if ($isReplaced -and -not $WithPassword) {
         Write-TextFile $ConfigurationFile $text.Replace($former, "@$name@") $name
     }
     elseif (-not [string]::Equals($text, $saved)) { Write-TextFile $ConfigurationFile $text }
@@ -6153,12 +6225,6 @@ function Get-TextForAddress([string]$Text) {
         if ($should.Success -and $is.Success) { $Text = $Text.Replace($is.Value, $should.Value) }
     }
     $Text
-}
-
-# Return whether the hash that is kept under this name is the one that was sent with this run.
-function Test-SentPassword([string]$Name) {
-    $Secrets.ContainsKey($HashSecret) -and
-        [string]::Equals((Expand-Secret "@$HashSecret@" $HashSecret), (Expand-Secret "@$Name@" $Name))
 }
 
 # The port and the address in the configuration that was restored.
@@ -6195,13 +6261,15 @@ function Test-SwitchToEnd {
 function Complete-Switch {
     try {
         if (-not (Test-SwitchToEnd)) { return }
+        $isAside = $Run.Installing -and (Test-Aside (Get-EnvironmentFolder))
+        if ($isAside -and -not (Restore-Environment)) { return }
         if ($Run.RollbackBegun) { Undo-Rollback }
-        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched }
+        elseif (Test-Untouched) { Remove-Switch; Write-NotSwitched $isAside }
         elseif (Test-SettingsSwitch) { Undo-NewSetting }
         elseif (Test-OpenSwitch) { Undo-Switch }
         else {
             if ($Run.StoppedEarly) { Start-ServerAgain }
-            if ($Run.Installing) { Write-NotSwitched }
+            if ($Run.Installing) { Write-NotSwitched $isAside }
         }
     }
     catch {
@@ -6274,7 +6342,25 @@ function Undo-Switch {
     Write-UpgradeEnd $failure
 }
 
-# The server was stopped while its Python was replaced.
+# Return whether the environment that was set aside is in use again.
+function Restore-Environment {
+    $Run.Step = 'packages'
+    $environment = Get-EnvironmentFolder
+    try { Restore-Aside $environment }
+    catch {
+        $Run.Outcome = 'failed'
+        $problem = ConvertTo-Failure $_.Exception
+        Write-UpgradeEnd (New-Failure environment-not-returned ('the packages could not be installed again, and ' +
+                'nbserver could not restore the environment {environment}: {problem}. Fix this error, then run ' +
+                'nbserver apply again. The packages could not be installed because of this error: {cause}') @{
+                environment = $environment; problem = $problem.Message
+            } -Cause (Get-RunFailure))
+        return $false
+    }
+    $true
+}
+
+# The server was stopped while its Python or its packages were replaced.
 function Start-ServerAgain {
     if (-not (Get-DeployedPython)) { return }
     $Run.Step = 'service'
@@ -6284,7 +6370,15 @@ function Start-ServerAgain {
 
 # The server still runs from its previous environment, if this run has built another one. An environment that is not
 # complete is removed, because it takes space.
-function Write-NotSwitched {
+function Write-NotSwitched([bool]$IsReturned) {
+    if ($IsReturned) {
+        $Run.Step = 'packages'
+        Write-UpgradeEnd (New-Failure environment-returned ('the packages could not be installed again, so this host ' +
+                'keeps the environment {environment} as it was: {cause}') @{
+                environment = Get-EnvironmentFolder
+            } -Cause (Get-RunFailure))
+        return
+    }
     $python = Get-DeployedPython
     if (-not $python -or $python -eq (Get-EnvironmentProgram 'python.exe')) { return }
     $Run.Step = 'packages'
@@ -6770,6 +6864,7 @@ function Invoke-SetPassword {
     else {
         Add-Difference rotated-password 'notebook password' 'the previous one' 'a new one'
         Write-ChangeStart
+        Set-SavedPassword
         Set-TextFile $ConfigurationFile $text.Replace($old, "@$HashSecret@") $HashSecret   # the rest stays
         Write-ChangeEnd
     }
@@ -6777,6 +6872,16 @@ function Invoke-SetPassword {
     Restart-Server
     Write-ChangeEnd
     Assert-ServerProven
+}
+
+# If an apply was cut off, what it has saved gets the new password, too. Otherwise an apply that fails would restore the
+# one that was replaced here.
+function Set-SavedPassword {
+    $file = Join-Path $SwitchFolder (Split-Path -Leaf $ConfigurationFile)
+    if (-not (Test-Path -LiteralPath $file)) { return }
+    $text = [IO.File]::ReadAllText($file, $Utf8)
+    $old = [regex]::Match($text, $HashPattern).Groups[1].Value
+    if ($old) { Write-TextFile $file $text.Replace($old, "@$HashSecret@") $HashSecret }
 }
 
 # Mode rotate-certificate. The server has read its files when it started, so it serves the previous certificate until it
@@ -7814,7 +7919,7 @@ function Assert-RegisteredProgram([hashtable]$Values) {
 
 function Install-PythonBundle([string]$Folder) {
     # Undo removes the folder with all that is in it.
-    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null }
+    if (-not (Test-Path -LiteralPath $Folder)) { Save-Before 'folder' $Folder $null -Replace }
     $arguments = '/quiet', '/norestart', '/log', (Get-InstallerLog 'python'), 'InstallAllUsers=1', "TargetDir=$Folder",
     'PrependPath=0', 'AssociateFiles=0', 'Shortcuts=0', 'Include_launcher=0', 'Include_doc=0', 'Include_test=0'
     Install-Bundle (Get-CachedFile $Settings.python) $arguments
@@ -7836,30 +7941,52 @@ function Get-PythonBundle {
     }
 }
 
-# The installer would not replace files of the same version, so this Python is removed first. A Python of another
-# version stays, and so does the server, unless its environment needs this Python or does not say which one it needs.
-function Remove-DamagedPython {
-    $folder = Get-PythonFolder
+# A Python of another version stays, and so does the server, unless its environment needs this Python or does not say
+# which one it needs.
+function Stop-PythonUser([string]$Folder) {
     $base = Get-BaseFolder (Get-ServerEnvironment)
-    if ($base -and $base -ne $folder) { Stop-ProcessBelow $folder }
-    else {
-        $Run.StoppedEarly = $true
-        Stop-Server
+    if ($base -and $base -ne $Folder) { Stop-ProcessBelow $Folder } else { Stop-ServerEarly }
+}
+
+# As Move-Aside, for a folder that is uninstalled in its place. A copy that is not complete has another name.
+function Copy-Aside([string]$Folder) {
+    Save-Before 'folder' "$Folder.replaced" $null
+    foreach ($path in "$Folder.copy", "$Folder.replaced") { if (Test-Path -LiteralPath $path) { Remove-Folder $path } }
+    foreach ($file in @(Get-InstalledFile $Folder)) {
+        $copy = "$Folder.copy" + $file.FullName.Substring($Folder.Length)
+        $parent = Split-Path -Parent $copy
+        if (-not (Test-Path -LiteralPath $parent)) { [void](New-Item -ItemType Directory -Force -Path $parent) }
+        [IO.File]::Copy($file.FullName, $copy)
     }
-    foreach ($bundle in @(Get-PythonBundle)) { if ($bundle.Folder -eq $folder) { Undo-Line $bundle.Line } }
-    foreach ($line in @(Read-Record)) {
-        if ($line.kind -eq 'folder' -and $line.key -eq $folder) { Undo-Line $line }
-    }
-    Remove-Folder $folder
+    Invoke-FileChange 'move-folder' "$Folder.copy" "$Folder.replaced"
 }
 
 function Install-Python {
     Save-Program python
     $folder = Get-PythonFolder
     Write-StepProgress installing-python 'Installing Python {version}' @{ version = $Settings.python.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedPython }
-    if ($Settings.python.kind -eq 'zip') { Expand-Download $Settings.python $folder }
-    else { Install-PythonBundle $folder }
+    $isZip = $Settings.python.kind -eq 'zip'
+    if ($isZip) { Expand-Download $Settings.python $folder }
+    $replaces = (Test-Path -LiteralPath $folder) -and ($isZip -or (Test-Difference $DamageCodes))
+    $bundles = @(Get-PythonBundle | Where-Object { $_.Folder -eq $folder })
+    if ($replaces) {
+        Stop-PythonUser $folder
+        if ($bundles.Count) { Copy-Aside $folder } else { Move-Aside $folder }
+    }
+    try {
+        if ($replaces -and $bundles.Count) { Uninstall-Python $folder $bundles }
+        if ($isZip) { Complete-Download $folder } else { Install-PythonBundle $folder }
+    }
+    catch {
+        if ($replaces) { Restore-Aside $folder }
+        throw
+    }
+}
+
+# The installer would not replace files of the same version. It uninstalls a Python only if python.exe is in its place.
+function Uninstall-Python([string]$Folder, $Bundles) {
+    foreach ($bundle in $Bundles) { Undo-Line $bundle.Line }
+    Remove-Folder $Folder
 }
 
 Add-Step python 'Python is installed' -Test {
@@ -8032,14 +8159,29 @@ function Remove-DamagedOpenSsl {
     Remove-Folder $folder
 }
 
+# What an installer has put there is uninstalled.
+function Expand-OpenSsl([string]$Folder) {
+    Expand-Download $Settings.openssl $Folder
+    if (Test-Record 'inno' $Folder) { Remove-DamagedOpenSsl }
+    $replaces = Test-Path -LiteralPath $Folder
+    if ($replaces) { Move-Aside $Folder }
+    try { Complete-Download $Folder }
+    catch {
+        if ($replaces) { Restore-Aside $Folder }
+        throw
+    }
+}
+
 function Install-OpenSsl {
     Save-Program openssl
     $file = Get-CachedFile $Settings.openssl
     Write-StepProgress installing-openssl 'Installing OpenSSL {version}' @{ version = $Settings.openssl.version }
-    if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
     switch ($Settings.openssl.kind) {
-        'zip' { Expand-Download $Settings.openssl (Get-OpenSslFolder) }
-        'exe' { Install-Inno $file (Get-OpenSslFolder) }
+        'zip' { Expand-OpenSsl (Get-OpenSslFolder) }
+        'exe' {
+            if (Test-Difference $DamageCodes) { Remove-DamagedOpenSsl }
+            Install-Inno $file (Get-OpenSslFolder)
+        }
         'msi' { Install-OpenSslPackage $file }
     }
 }
@@ -8184,14 +8326,14 @@ function Install-Uv([hashtable]$Variables) {
     Join-Path $tools 'bin\uv.exe'
 }
 
-function Install-WithUv([string]$LockFile, [hashtable]$Variables) {
-    $uv = Install-Uv $Variables
+function Install-WithUv {
+    param([string]$Uv, [string]$LockFile, [hashtable]$Variables)
     New-Environment @('--without-pip') $Variables
     Write-StepProgress installing-packages 'Installing packages' -Done 0 -Total $Lock.Count -Unit packages
     $python = Get-EnvironmentProgram 'python.exe'
     $arguments = @('pip', 'install', '--python', $python, '--no-cache', '--link-mode', 'copy', '--compile-bytecode') +
     @(Get-LockArgument $LockFile)
-    Invoke-PackageInstaller $uv $arguments $Variables
+    Invoke-PackageInstaller $Uv $arguments $Variables
 }
 
 function Install-WithPip([string]$LockFile, [hashtable]$Variables) {
@@ -8230,6 +8372,20 @@ function Test-EnvironmentKept {
     Test-OnlyUnlisted
 }
 
+# A complete environment may be the only one that works, also if something in it has changed.
+function Start-Environment {
+    $folder = Get-EnvironmentFolder
+    if (Test-Path -LiteralPath $folder) {
+        if ((Get-ServerEnvironment) -eq $folder) { Stop-ServerEarly } else { Stop-ProcessBelow $folder }
+        if (Test-LockMark) { Move-Aside $folder }
+        else {
+            Write-StepProgress removing 'Removing {path}' @{ path = $folder }
+            Remove-Folder $folder
+        }
+    }
+    Save-Before 'folder' $folder $null
+}
+
 Add-Step packages 'The packages in the lock are installed in a virtual environment' -Test {
     if ($Run.Repair) {
         Add-Difference repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
@@ -8244,18 +8400,14 @@ Add-Step packages 'The packages in the lock are installed in a virtual environme
         return
     }
     $Run.Installing = $true
-    $folder = Get-EnvironmentFolder
-    if (Test-Path -LiteralPath $folder) {
-        if ((Get-ServerEnvironment) -eq $folder) { Stop-Server } else { Stop-ProcessBelow $folder }
-        Write-StepProgress removing 'Removing {path}' @{ path = $folder }
-        Remove-Folder $folder
-    }
-    Save-Before 'folder' $folder $null
     $lockFile = New-LockFile 'lock.txt' $Lock
     $variables = Get-PackageEnvironment
-    if ((Get-PackageInstaller) -eq 'uv') { Install-WithUv $lockFile $variables }
-    else { Install-WithPip $lockFile $variables }
+    $uv = ''
+    if ((Get-PackageInstaller) -eq 'uv') { $uv = Install-Uv $variables }   # while the server still runs
+    Start-Environment
+    if ($uv) { Install-WithUv $uv $lockFile $variables } else { Install-WithPip $lockFile $variables }
     Assert-Import
+    Remove-FileList (Split-Path -Leaf (Get-EnvironmentFolder))   # of the files before
     Write-TextFile (Get-LockMark) (Get-LockMarkText)
     Write-EnvironmentList
     $Run.Repair = $false
@@ -8984,6 +9136,17 @@ Add-Step path 'The machine PATH contains the environment, Python, and OpenSSL' -
 # This is the last step, after the new server has answered: an upgrade that fails keeps everything. Only what is in the
 # record is removed or restored, in the same way as undo does it.
 
+# A folder that was set aside was not there before, either, but its name would say that it was restored.
+function Remove-Unused($Line) {
+    if ($Line.key -cmatch $AsideName) {
+        Remove-Folder $Line.key
+        Remove-Line $Line
+        return
+    }
+    Undo-Line $Line
+    Remove-FileList (Split-Path -Leaf $Line.key)
+}
+
 Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test {
     foreach ($line in Get-UnusedLine) { Add-Difference installed-path '{path}' 'installed' $null @{ path = $line.key } }
     foreach ($line in Get-DroppedLine) {
@@ -8995,10 +9158,7 @@ Add-Step cleanup 'Files and changes that are no longer needed are removed' -Test
 } -Apply {
     foreach ($line in @(Get-UnusedLine)) {
         Write-StepProgress removing 'Removing {path}' @{ path = $line.key }
-        try {
-            Undo-Line $line
-            Remove-FileList (Split-Path -Leaf $line.key)
-        }
+        try { Remove-Unused $line }
         catch {
             throw (New-Failure unused-not-removed ('could not remove {path}, which is no longer used: {cause}. The ' +
                     'notebook server is running. Fix this error (for example, close the programs that are using ' +
@@ -9099,7 +9259,10 @@ function Invoke-EveryStep {
         if ($step.Name -eq 'notebook' -and -not $Run.Reboot) { Start-Switch }
         Invoke-Apply $step
         if ($Run.Outcome -eq 'reboot') { break }
-        if ($step.Name -eq 'service') { Confirm-Switch }
+        if ($step.Name -eq 'service') {
+            $Run.StoppedEarly = $false
+            Confirm-Switch
+        }
     }
     if ($Run.Outcome -ne 'reboot') { return }
     Undo-Record -BracketsOnly
@@ -9200,6 +9363,7 @@ $Modes.check = {
 
 $Modes.apply = {
     Assert-RotationComplete
+    Restore-EveryAside
     Invoke-Plan
     if ($Run.Differs) { Invoke-EveryStep } else { Write-AllUnchanged }
 }
