@@ -122,7 +122,7 @@ class Catalog:
             "no-lock-for-python",
             "the catalog has no lock for Python {version} on {architecture}; it has locks for: {locks}",
             where="catalog",
-            todo="Set python.version to one of these, or add a [[lock]] to a site catalog",
+            todo="Set python.version to one of these versions, or add a [[lock]] to a site catalog",
             version=python_version,
             architecture=architecture,
             locks=have,

@@ -100,7 +100,7 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
     if log and not entries:
         raise ApprovalError(
             "run-not-logged",
-            "the log contains no line about the run {run}",
+            "the evidence log contains no line about the run {run}",
             where=plain_file.shown(log),
             todo="{advice}",
             advice=_FIND,

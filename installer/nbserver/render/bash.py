@@ -81,7 +81,12 @@ def settings_block(settings: dict[str, Any]) -> str:
     variables = _variables(settings, "NB")
     names = [name for name, _ in variables]
     if twice := next((name for index, name in enumerate(names) if name in names[:index]), ""):
-        raise NbserverError("bash-variable-twice", "two settings map to the bash variable {name}", name=twice)
+        raise NbserverError(
+            "bash-variable-twice",
+            "two settings map to the bash variable {name}",
+            todo="Report this bug, and include this message",
+            name=twice,
+        )
     return "".join(f"{name}={value}\n" for name, value in variables) + "\n"
 
 
@@ -109,7 +114,12 @@ def literal(value: str | int | bool | None, name: str) -> str:
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, str | int):
-        raise NbserverError("setting-not-for-bash", "the setting {name} has a value that a bash variable cannot store", name=name)
+        raise NbserverError(
+            "setting-not-for-bash",
+            "the setting {name} has a value that a bash variable cannot store",
+            todo="Report this bug, and include this message",
+            name=name,
+        )
     text = str(value)
     try:
         data = text.encode("utf-8")

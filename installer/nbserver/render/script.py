@@ -63,6 +63,7 @@ class Script:
             raise NbserverError(
                 "script-not-ascii",
                 "the rendered script for {name} has a non-ASCII character at offset {offset}",
+                todo="Report this bug, and include this message",
                 name=settings["host"],
                 offset=error.start,
             ) from error

@@ -151,7 +151,11 @@ def require_there(folder: Path) -> None:
     """Raise UsageError if there is no run in this folder."""
     if not os.path.exists(folder / "run.json"):  # noqa: PTH110 (Path.exists raises for a name that is too long)
         raise UsageError(
-            "no-such-run", "there is no run {run} in {runs}", todo="Specify another folder with --runs", run=folder.name, runs=folder.parent
+            "no-such-run",
+            "there is no run {run} in {runs}",
+            todo="Check the run ID, or specify another folder with --runs",
+            run=folder.name,
+            runs=folder.parent,
         )
 
 

@@ -110,7 +110,7 @@ class KernelChannel:
             tls.close()
             raise VerifyError(
                 "websocket-rejected",
-                "the server rejected the WebSocket connection to the kernel with status {status}",
+                "the server rejected the WebSocket connection to the kernel (HTTP status {status})",
                 host=host,
                 todo="If a proxy or load balancer is in front of the server, it must forward WebSocket connections and the Host and Origin headers unchanged",
                 status=error.status_code,

@@ -83,7 +83,7 @@ def test_a_run_under_another_id_is_refused(site: Site, audit: Audit, tmp_path: P
     shutil.copytree(site.folder, copy)
     with pytest.raises(ApprovalError, match="the directory belongs to the run run-1, not run-3"):
         audit("--run", str(copy))
-    with pytest.raises(ApprovalError, match="the log contains no line about the run run-3"):
+    with pytest.raises(ApprovalError, match="the evidence log contains no line about the run run-3"):
         audit("--run", str(copy), "--evidence-log", str(evidence_log.default_path()))
 
 

@@ -110,7 +110,8 @@ class HostKeys:
                 "host-key-not-pinned",
                 "{place} presented a host key that does not match host_key in the inventory: the {key}",
                 host=host.name,
-                todo="This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If the key is genuine, set host_key to it",
+                todo="This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If "
+                "the key is genuine, set host_key in the inventory to the new fingerprint",
                 place=place,
                 key=shown,
             )

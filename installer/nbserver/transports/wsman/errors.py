@@ -177,7 +177,7 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             "winrm-too-many-shells",
             "this user has too many open shells on the host",
             host=host,
-            todo="Close other sessions, or wait until they end",
+            todo="Close other PowerShell sessions of this user on the host, or wait until they end",
         )
     return ConnectError(
         "winrm-fault",
