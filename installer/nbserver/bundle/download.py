@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,24 @@ class FileDownload:
         pauses: tuple[float, ...] = (1.0, 3.0, 9.0),
     ) -> None:
         self._bundle, self._progress, self._pauses = bundle, progress, pauses
-        self.stop = threading.Event()
         self._source = Source(ca_files, logins or {})
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._open = set[requests.Response]()  # guarded by _lock
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._source.close()
+
+    def stop(self) -> None:
+        """End all downloads at once, also those that wait for a server: each of them raises Stopped. What has arrived is kept."""
+        self._stop.set()
+        with self._lock:
+            for response in self._open:
+                with suppress(OSError, ValueError, RuntimeError):  # the connection is closed, or returned
+                    response.raw.shutdown()
 
     def __call__(self, file: File) -> int:
         """Download a file into the folder of unfinished downloads, and return its size.
@@ -99,14 +110,14 @@ class FileDownload:
                 partial.unlink(missing_ok=True)
                 resumes = False
             except DownloadError as error:
-                if self.stop.is_set():
+                if self._stop.is_set():
                     raise Stopped from None
                 pause = next(attempts, None) if source.may_pass(error) else None
                 if pause is None:
                     raise
                 resumes = True
                 self._progress.waits(file, error.what, pause)
-                if self.stop.wait(pause):
+                if self._stop.wait(pause):
                     raise Stopped from None
         return partial.stat().st_size
 
@@ -143,7 +154,7 @@ class FileDownload:
         )
 
     def _receive(self, file: File, partial: Path, begin: int) -> None:
-        with self._source.ask(file.url, begin) as response:
+        with self._source.ask(file.url, begin, self._stop) as response, self._stoppable(response):
             begin = source.begin_of(response, file, begin)
             total = source.total_of(response, file, begin)
             if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml"):
@@ -170,13 +181,26 @@ class FileDownload:
                 total=total,
             )
 
+    @contextmanager
+    def _stoppable(self, response: requests.Response) -> Iterator[None]:
+        """Let `stop` end the body of the response. Raises Stopped if it is too late."""
+        with self._lock:
+            self._open.add(response)
+        try:
+            if self._stop.is_set():
+                raise Stopped
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(response)
+
     def _chunks(self, response: requests.Response, url: str) -> Iterator[bytes]:
         """Yield what arrives. Raises Stopped, and DownloadError for a server that sends next to nothing."""
         since, received = time.monotonic(), 0
         # What has arrived: a whole block may never be complete.
         while chunk := response.raw.read1(_BLOCK, decode_content=False):
-            if self.stop.is_set():
-                raise Stopped
+            if self._stop.is_set():
+                break
             yield chunk
             received += len(chunk)
             if time.monotonic() - since > _WINDOW_SECONDS:
@@ -185,6 +209,8 @@ class FileDownload:
                         "download-slow", "the server sent only {size} bytes in a minute", where=url, todo=AGAIN, size=received
                     )
                 since, received = time.monotonic(), 0
+        if self._stop.is_set():
+            raise Stopped
 
 
 def _size(path: Path) -> int:

@@ -87,7 +87,7 @@ def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], downlo
             running |= {pool.submit(_first, sources, download, warnings) for path, sources in sorted(lacking.items()) if path not in found}
             _wait(running, download)
         except BaseException:
-            download.stop.set()
+            download.stop()
             pool.shutdown(cancel_futures=True)
             raise
         for future in running:
@@ -147,7 +147,7 @@ def _wait(running: set[Future[File]], download: FileDownload) -> None:
     while pending:
         done, pending = wait(pending, _PAUSE, return_when=FIRST_EXCEPTION)
         if any(isinstance(one.exception(), OutputError) for one in done if not one.cancelled()):
-            download.stop.set()
+            download.stop()
             for one in pending:
                 one.cancel()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -54,10 +55,10 @@ class Source:
     def close(self) -> None:
         self._session.close()
 
-    def ask(self, url: str, begin: int) -> requests.Response:
+    def ask(self, url: str, begin: int, stop: threading.Event) -> requests.Response:
         """Return the response at the end of the redirects, which never lead from https to http.
 
-        It is asked for what follows the first `begin` bytes. Raises DownloadError, and the errors of requests.
+        It is asked for what follows the first `begin` bytes. Raises DownloadError, also when `stop` is set, and the errors of requests.
         """
 
         def send(target: str) -> requests.Response:
@@ -74,7 +75,7 @@ class Source:
             )
 
         try:
-            return within(_ANSWER_SECONDS, lambda: redirects.followed(url, send))
+            return within(_ANSWER_SECONDS, lambda: redirects.followed(url, send), stop)
         except TimeoutError as error:
             raise explained(error, url) from None
 

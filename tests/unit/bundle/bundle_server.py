@@ -55,6 +55,13 @@ def served() -> Iterator[Served]:
                 return self._answer(206 if begin else 200, found.data[begin : begin + 300_000], part, len(found.data) - begin)
             if way == "drip":
                 return self._drip()
+            if way == "mute":
+                over.wait()
+                return None
+            if way == "silent":
+                self._answer(200, found.data[:300_000], length=len(found.data))
+                over.wait()
+                return None
             if way.startswith("to "):
                 return self._answer(302, b"", {"Location": way[3:]})
             if way == "endless":
@@ -87,6 +94,7 @@ def served() -> Iterator[Served]:
 
         def log_message(self, *arguments: object) -> None: ...
 
+    over = threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found = Served(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -94,5 +102,6 @@ def served() -> Iterator[Served]:
         try:
             yield found
         finally:
+            over.set()
             server.shutdown()
             thread.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
 from nbserver.bundle.progress import Silent
 from tests.unit.bundle.bundle_server import DATA, Served, served
+from tests.waiting import wait_until
 
 PAUSES = (0.0, 0.0)
 
@@ -95,9 +97,41 @@ def test_a_server_that_sends_next_to_nothing_is_given_up_and_ctrl_c_ends_it(
     assert len(server.ranges) == 2 and int(re.fullmatch("bytes=([0-9]+)-", server.ranges[1])[1]) < 50  # type: ignore[index]
     server.ways = ["drip"]
     with fetch.opened(tmp_path), FileDownload(tmp_path, (), Silent()) as one:
-        one.stop.set()
+        one.stop()
         with pytest.raises(Stopped):
             one(server.file("other.zip"))
+
+
+class Arrived(Silent):
+    """Knows when something has arrived."""
+
+    def __init__(self) -> None:
+        self.some = threading.Event()
+
+    def received(self, file: File, done: int, total: int | None) -> None:
+        self.some.set()
+
+
+@pytest.mark.parametrize(("way", "has_begun"), [("mute", False), ("silent", True)])
+def test_ctrl_c_does_not_wait_for_a_server_that_says_nothing(way: str, has_begun: bool, server: Served, tmp_path: Path) -> None:
+    """It waited for 30 seconds, and for 120 before the first byte."""
+    server.ways = [way]
+    progress, ends, file = Arrived(), list[str](), server.file()
+    with fetch.opened(tmp_path), FileDownload(tmp_path, (), progress) as one:
+
+        def work() -> None:
+            try:
+                one(file)
+            except Stopped:
+                ends.append("stopped")
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        assert progress.some.wait(60) if has_begun else wait_until(lambda: server.ranges == [""])
+        one.stop()
+        thread.join(20)
+        assert ends == ["stopped"]
+        assert contents.partial(tmp_path, file).exists() == has_begun, "what has arrived is kept"
 
 
 def test_a_later_run_continues(server: Served, tmp_path: Path) -> None:

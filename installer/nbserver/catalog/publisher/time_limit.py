@@ -11,8 +11,11 @@ T = TypeVar("T")
 _PAUSE = 0.2  # seconds: on Windows, a long wait cannot be interrupted with Ctrl-C
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Return the result of the work, in a thread that is abandoned after the time limit. Raises TimeoutError, and what the work raises."""
+def within(seconds: float, work: Callable[[], T], stop: threading.Event | None = None) -> T:
+    """Return the result of the work, in a thread that is abandoned after the time limit, or when `stop` is set.
+
+    Raises TimeoutError, and what the work raises.
+    """
     results: list[T] = []
     errors: list[Exception] = []
 
@@ -25,7 +28,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     until = time.monotonic() + seconds
-    while thread.is_alive() and (left := until - time.monotonic()) > 0:
+    while thread.is_alive() and (left := until - time.monotonic()) > 0 and not (stop and stop.is_set()):
         thread.join(min(left, _PAUSE))
     for error in errors:
         raise error
