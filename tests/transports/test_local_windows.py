@@ -190,13 +190,13 @@ for name in ("606", "604"):
     except InventoryError as error:
         print(error)
 access = windows_access.access_of(Path("C:/604.toml"))
-print(access.owner.startswith("S-1-"), access.is_folder, bool(access.entries))
+print(access.owner == windows_access.user_sid(), access.owner.startswith("S-1-5-"), access.is_folder, bool(access.entries))
 os.environ["ProgramData"] = "C:\\\\elsewhere"
 print(site_file())
 """
     writable, readable, access, site = run(desktop, code)
     assert writable.startswith("C:\\606.toml: Everyone can write to this file or its folder. Remove this write access")
-    assert (readable, access, site) == ("0", "True False True", r"C:\ProgramData\nbserver\site.toml")
+    assert (readable, access, site) == ("0", "True True False True", r"C:\ProgramData\nbserver\site.toml")
 
 
 # ---- a process in the background

@@ -62,13 +62,22 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
 }
 
 # Whether a package replaces another version is its publisher's choice, so the installed one is removed first. The
-# server that runs does not need it.
+# server that runs does not need it. If the new package cannot be installed, the previous one is installed again.
 function Install-OpenSslPackage([string]$Package) {
+    $previous = @()
     foreach ($line in @(Get-RecordedMsi)) {
-        $wasCutOff = $line.key -eq $Package -and (Test-CutOff $Package)
-        if (-not $wasCutOff) { Undo-Line $line }
+        if ($line.key -eq $Package -and (Test-CutOff $Package)) { continue }
+        Undo-Line $line
+        if ($line.key -ne $Package -and (Test-Path -LiteralPath $line.key)) { $previous += $line.key }
     }
-    Install-Msi $Package
+    try { Install-Msi $Package }
+    catch {
+        $failure = $_
+        foreach ($file in $previous) {
+            try { Install-Msi $file } catch { Write-Event log @{ text = "$_" } }
+        }
+        throw $failure
+    }
 }
 
 # Return the folder whose files are compared: that of nbserver, or that of openssl.exe and its DLLs.

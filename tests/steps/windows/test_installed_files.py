@@ -209,6 +209,24 @@ def test_a_repair_that_fails_keeps_what_was_there(installation: Installation, pa
     assert installation.run(f"{part} -Apply")[0] == ["files-missing"] and (folder / damaged).exists() and installation.plan() == GOOD
 
 
+def test_an_openssl_package_that_fails_leaves_the_previous_one(installation: Installation) -> None:
+    cache = installation.place.state / "cache"
+    cache.mkdir(exist_ok=True)
+    (cache / "old.msi").write_bytes(b"")
+    installs = """
+$Run.Step = 'openssl'
+Save-Before msi "$CacheFolder\\old.msi" $null
+$Restore.msi = { param($File) $Log.Add("removed $(Split-Path -Leaf $File)") }
+function Install-Msi([string]$File) {
+    Save-Before msi $File $null
+    $Log.Add("installed $(Split-Path -Leaf $File)")
+    if ($File -like '*new.msi') { throw 'exit code 1603' }
+}
+try { Install-OpenSslPackage "$CacheFolder\\new.msi" } catch { $Log.Add("$_") }
+"""
+    assert installation.run(before=installs) == [["removed old.msi", "installed new.msi", "installed old.msi", "exit code 1603"]]
+
+
 def test_a_python_without_its_program_is_installed_again(installation: Installation) -> None:
     (installation.programs / "python-3.13.2/python.exe").unlink()
     assert installation.apply() == [["python"], [], [], ["python-3.13.2", "stopped"]] and installation.plan() == GOOD
