@@ -118,16 +118,16 @@
 #  7930  python                 Install Python from the publisher, or use one that is installed.
 #  8104  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 #  8165  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8298  packages               Install the packages of the lock in a virtual environment.
-#  8510  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8537  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8675  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8883  service                Run the server as a scheduled task.
-#  9035  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9101  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9198  path                   Add the programs of the server to the PATH of the machine.
-#  9227  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9277  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8307  packages               Install the packages of the lock in a virtual environment.
+#  8519  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8546  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8684  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8892  service                Run the server as a scheduled task.
+#  9044  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9110  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9207  path                   Add the programs of the server to the PATH of the machine.
+#  9236  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9286  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -8226,13 +8226,22 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
 }
 
 # Whether a package replaces another version is its publisher's choice, so the installed one is removed first. The
-# server that runs does not need it.
+# server that runs does not need it. If the new package cannot be installed, the previous one is installed again.
 function Install-OpenSslPackage([string]$Package) {
+    $previous = @()
     foreach ($line in @(Get-RecordedMsi)) {
-        $wasCutOff = $line.key -eq $Package -and (Test-CutOff $Package)
-        if (-not $wasCutOff) { Undo-Line $line }
+        if ($line.key -eq $Package -and (Test-CutOff $Package)) { continue }
+        Undo-Line $line
+        if ($line.key -ne $Package -and (Test-Path -LiteralPath $line.key)) { $previous += $line.key }
     }
-    Install-Msi $Package
+    try { Install-Msi $Package }
+    catch {
+        $failure = $_
+        foreach ($file in $previous) {
+            try { Install-Msi $file } catch { Write-Event log @{ text = "$_" } }
+        }
+        throw $failure
+    }
 }
 
 # Return the folder whose files are compared: that of nbserver, or that of openssl.exe and its DLLs.

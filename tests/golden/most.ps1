@@ -118,16 +118,16 @@
 #  7836  python                 Install Python from the publisher, or use one that is installed.
 #  8010  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
 #  8071  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8204  packages               Install the packages of the lock in a virtual environment.
-#  8416  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8443  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8581  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8789  service                Run the server as a scheduled task.
-#  8941  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9007  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9104  path                   Add the programs of the server to the PATH of the machine.
-#  9133  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9183  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8213  packages               Install the packages of the lock in a virtual environment.
+#  8425  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8452  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8590  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8798  service                Run the server as a scheduled task.
+#  8950  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9016  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9113  path                   Add the programs of the server to the PATH of the machine.
+#  9142  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9192  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -8132,13 +8132,22 @@ function Compare-OpenSslPackage([string]$Path, [string]$Package) {
 }
 
 # Whether a package replaces another version is its publisher's choice, so the installed one is removed first. The
-# server that runs does not need it.
+# server that runs does not need it. If the new package cannot be installed, the previous one is installed again.
 function Install-OpenSslPackage([string]$Package) {
+    $previous = @()
     foreach ($line in @(Get-RecordedMsi)) {
-        $wasCutOff = $line.key -eq $Package -and (Test-CutOff $Package)
-        if (-not $wasCutOff) { Undo-Line $line }
+        if ($line.key -eq $Package -and (Test-CutOff $Package)) { continue }
+        Undo-Line $line
+        if ($line.key -ne $Package -and (Test-Path -LiteralPath $line.key)) { $previous += $line.key }
     }
-    Install-Msi $Package
+    try { Install-Msi $Package }
+    catch {
+        $failure = $_
+        foreach ($file in $previous) {
+            try { Install-Msi $file } catch { Write-Event log @{ text = "$_" } }
+        }
+        throw $failure
+    }
 }
 
 # Return the folder whose files are compared: that of nbserver, or that of openssl.exe and its DLLs.
