@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -189,12 +190,21 @@ def test_a_kept_script_that_somebody_changed_is_refused(stopped: Site) -> None:
     stopped.refused(ApprovalError, "was changed after nbserver wrote it")
 
 
-@pytest.mark.parametrize("name", ["run.json", "intent.json", "lin0003/events.jsonl", "lin0002/envelope.txt", "chain.jsonl"])
-def test_a_run_directory_that_somebody_changed_is_refused(stopped: Site, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("run.json", "the file is not in the format that nbserver writes"),
+        ("intent.json", r"the file does not match its hash on line \d+ of chain\.jsonl"),
+        ("lin0003/events.jsonl", "the file is not in the format that nbserver writes"),
+        ("lin0002/envelope.txt", r"the file does not match its hash on line \d+ of chain\.jsonl"),
+        ("chain.jsonl", "line 2 does not match the previous line: the file was changed"),
+    ],
+)
+def test_a_run_directory_that_somebody_changed_is_refused(stopped: Site, name: str, words: str) -> None:
     path = stopped.folder / name
     data = path.read_bytes()
     path.write_bytes(data[:40] + b"!" + data[41:])
-    stopped.refused(ApprovalError, "")
+    stopped.refused(ApprovalError, f"{re.escape(str(path))}: {words}")
 
 
 @pytest.mark.parametrize("name", ["lin0002", "chain.jsonl", "lin0002/events.jsonl", "lin0001/log.txt", "summary.json"])
@@ -249,7 +259,7 @@ def test_the_approval_is_checked_again(site: Site, tmp_path: Path) -> None:
     found = json.loads(manifest)
     del found["hosts"]["lin0001"]
     (approved / "manifest.json").write_text(json.dumps(found))
-    site.refused(ApprovalError, "")
+    site.refused(ApprovalError, f"{re.escape(str(approved / 'manifest.json'))}: lin0001 is not in the approved manifest")
     (approved / "manifest.json").write_text(manifest)
     site.resume()
     assert json.loads((site.folder / "resumed-1.json").read_text())["approved"] and (site.folder / "approval-1" / "manifest.json").exists()
