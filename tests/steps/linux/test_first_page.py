@@ -86,16 +86,26 @@ def test_the_page_of_somebody_else_is_never_replaced(host: Sandbox) -> None:
     assert host.read(PAGE) == b"mine"
 
 
-@pytest.mark.parametrize("steps", [ENGLISH, FRENCH])
-def test_an_interrupted_run_is_finished_by_the_next(host: Sandbox, steps: list[str]) -> None:
-    """Killed after each of the two records, before or after the file is there."""
-    apply(host, NONE if steps is ENGLISH else ENGLISH)
-    for point in ("read_page_hash() { exit 9; }", "problem() { exit 9; }\ndd() { return 1; }", "mv() { exit 9; }"):
-        run(host, "apply", [steps[0], *steps[1:], point], secrets=SECRETS)
+@pytest.mark.parametrize(("steps", "language", "others"), [(ENGLISH, "en", FRENCH), (FRENCH, "fr", ENGLISH)])
+def test_an_interrupted_run_is_finished_by_the_next(host: Sandbox, steps: list[str], language: str, others: list[str]) -> None:
+    """Killed between the two records: before there is a new file, before it has its name, and afterwards."""
+    kill = "kill -KILL $$; exit"
+    apply(host, NONE if steps is ENGLISH else others)
+    for point, is_there in (
+        (f"write_first_page() {{ {kill}; }}", False),
+        (f'for_page() {{ if [[ $2 == mv ]]; then {kill}; fi; (instead_of_subshell "$@"); }}', True),
+    ):
+        cut = run(host, "apply", [*steps, point], secrets=SECRETS)
+        assert cut.events[-1]["event"] != "finished" and len(states(host)) == 1 and " " in states(host)[0]
+        assert host.exists(f"{PAGE}.new") is is_there
     apply(host, steps)
-    assert host.read(PAGE).decode() == first_page("en" if steps is ENGLISH else "fr")
+    assert host.read(PAGE).decode() == first_page(language)
     assert len(states(host)) == 1 and " " not in states(host)[0]
     assert host.run("ls", FOLDER).stdout == b"Welcome.ipynb\n"
+    end = f'eval "plain_$(declare -f write_first_page)"; write_first_page() {{ plain_write_first_page "$1"; {kill}; }}'
+    assert run(host, "apply", [*others, end], secrets=SECRETS).events[-1]["event"] != "finished"
+    assert host.read(PAGE).decode() != first_page(language) and " " in states(host)[0]
+    assert run(host, "undo", steps).outcome == "ok" and not host.exists("/srv/people")
 
 
 def test_what_is_in_the_way_of_the_page_does_not_stop_the_run(host: Sandbox) -> None:
