@@ -189,7 +189,8 @@ def test_what_one_host_answers_does_not_stop_the_others(hosts: Hosts) -> None:
     hosts.before = answers.get
     results, _ = operate(hosts)
     assert results["one"].error == (
-        "one: the host did not store 1 of the bundle's files, such as a-1.0-py3-none-any.whl (refused). Run the command again"
+        "one: the host did not store 1 of the bundle's files, such as a-1.0-py3-none-any.whl (refused). "
+        "Run the command again. If it fails again, check the host's log in the run directory"
     )
     assert hosts.runs[-1] == ("apply", ["direct", "one", "two"]) and hosts.undelivered == ["one"]
     hosts.before = {"one": Result("one", outcome="unreachable")}.get
