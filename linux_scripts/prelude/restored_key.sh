@@ -28,8 +28,8 @@ assert_sent_certificate() {
     if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
         return
     fi
-    fail restored-key-not-sent 'the private key and the certificate of the backup were not sent. Run nbserver restore '\
-'--with-key on the workstation'
+    fail restored-key-not-sent 'the private key and certificate in the backup were not sent to this host. Run '\
+'nbserver restore --with-key on the workstation'
 }
 
 has_sent_certificate() {

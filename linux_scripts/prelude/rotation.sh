@@ -153,7 +153,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no nbserver rotate was interrupted on this host'
+    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\

@@ -243,9 +243,8 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'the packages could not be installed again, and nbserver '\
-'could not restore the environment {environment}: {problem}. Fix this error, then run nbserver apply again. The '\
-'packages could not be installed because of this error: {cause}' \
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
 

@@ -11,8 +11,8 @@ function Invoke-KeyRestore {
     Reset-Difference 'certificate'
     foreach ($name in 'certificate.chain', 'certificate.key') {
         if (Get-SecretPart $name '\A(-----BEGIN )') { continue }
-        throw (New-Failure restored-key-not-sent ('the private key and the certificate of the backup were not sent. ' +
-                'Run nbserver restore --with-key on the workstation'))
+        throw (New-Failure restored-key-not-sent ('the private key and certificate in the backup were not sent ' +
+                'to this host. Run nbserver restore --with-key on the workstation'))
     }
     if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {

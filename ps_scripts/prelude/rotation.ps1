@@ -141,7 +141,7 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'no nbserver rotate was interrupted on this host'
+    Set-Found no-rotation-open 'no interrupted nbserver rotate was found on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +

@@ -175,9 +175,9 @@ function Restore-Environment {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        Write-UpgradeEnd (New-Failure environment-not-returned ('the packages could not be installed again, and ' +
-                'nbserver could not restore the environment {environment}: {problem}. Fix this error, then run ' +
-                'nbserver apply again. The packages could not be installed because of this error: {cause}') @{
+        Write-UpgradeEnd (New-Failure environment-not-returned ('could not reinstall the packages: {cause}. nbserver ' +
+                'then could not restore the environment {environment}: {problem}. Fix both errors, then run ' +
+                'nbserver apply again') @{
                 environment = $environment; problem = $problem.Message
             } -Cause (Get-RunFailure))
         return $false

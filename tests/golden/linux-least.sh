@@ -71,29 +71,29 @@
 #  5347  new_server             Check the packages of a new environment, and the server that runs from it.
 #  5424  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  5612  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5892  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6091  server_life            Restart or stop the installed server: modes restart and stop.
-#  6225  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6353  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6485  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6531  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6866  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6974  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7009  server_log             Send the log of the notebook server: mode logs.
-#  7078  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5891  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6090  server_life            Restart or stop the installed server: modes restart and stop.
+#  6224  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6352  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6484  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6530  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6865  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6973  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7008  server_log             Send the log of the notebook server: mode logs.
+#  7077  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7117  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7151  python                 Install Python from the distribution.
-#  7209  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7280  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7293  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7312  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7420  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7620  service                Run the notebook server as a service that starts with the system.
-#  7759  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7826  check                  Check that the server presents its certificate and refuses requests without a password.
-#  7978  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8069  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7116  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7150  python                 Install Python from the distribution.
+#  7208  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7279  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7292  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7311  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7419  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7619  service                Run the notebook server as a service that starts with the system.
+#  7758  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7825  check                  Check that the server presents its certificate and refuses requests without a password.
+#  7977  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8068  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -5333,7 +5333,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no nbserver rotate was interrupted on this host'
+    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
@@ -5854,9 +5854,8 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'the packages could not be installed again, and nbserver '\
-'could not restore the environment {environment}: {problem}. Fix this error, then run nbserver apply again. The '\
-'packages could not be installed because of this error: {cause}' \
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
 
@@ -6512,8 +6511,8 @@ assert_sent_certificate() {
     if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
         return
     fi
-    fail restored-key-not-sent 'the private key and the certificate of the backup were not sent. Run nbserver restore '\
-'--with-key on the workstation'
+    fail restored-key-not-sent 'the private key and certificate in the backup were not sent to this host. Run '\
+'nbserver restore --with-key on the workstation'
 }
 
 has_sent_certificate() {

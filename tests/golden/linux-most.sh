@@ -71,29 +71,29 @@
 #  5349  new_server             Check the packages of a new environment, and the server that runs from it.
 #  5426  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  5614  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5894  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6093  server_life            Restart or stop the installed server: modes restart and stop.
-#  6227  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6355  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6487  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6533  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6868  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6976  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7011  server_log             Send the log of the notebook server: mode logs.
-#  7080  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5893  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6092  server_life            Restart or stop the installed server: modes restart and stop.
+#  6226  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6354  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6486  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6532  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6867  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  6975  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7010  server_log             Send the log of the notebook server: mode logs.
+#  7079  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7119  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7153  python                 Install Python from the distribution.
-#  7211  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7282  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7295  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7314  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7422  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7622  service                Run the notebook server as a service that starts with the system.
-#  7761  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7828  check                  Check that the server presents its certificate and refuses requests without a password.
-#  7980  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8071  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7118  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7152  python                 Install Python from the distribution.
+#  7210  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7281  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7294  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7313  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7421  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7621  service                Run the notebook server as a service that starts with the system.
+#  7760  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7827  check                  Check that the server presents its certificate and refuses requests without a password.
+#  7979  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8070  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -5335,7 +5335,7 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no nbserver rotate was interrupted on this host'
+    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
         warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
@@ -5856,9 +5856,8 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'the packages could not be installed again, and nbserver '\
-'could not restore the environment {environment}: {problem}. Fix this error, then run nbserver apply again. The '\
-'packages could not be installed because of this error: {cause}' \
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
 
@@ -6514,8 +6513,8 @@ assert_sent_certificate() {
     if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
         return
     fi
-    fail restored-key-not-sent 'the private key and the certificate of the backup were not sent. Run nbserver restore '\
-'--with-key on the workstation'
+    fail restored-key-not-sent 'the private key and certificate in the backup were not sent to this host. Run '\
+'nbserver restore --with-key on the workstation'
 }
 
 has_sent_certificate() {

@@ -5843,7 +5843,7 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'no nbserver rotate was interrupted on this host'
+    Set-Found no-rotation-open 'no interrupted nbserver rotate was found on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +
@@ -6350,9 +6350,9 @@ function Restore-Environment {
     catch {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
-        Write-UpgradeEnd (New-Failure environment-not-returned ('the packages could not be installed again, and ' +
-                'nbserver could not restore the environment {environment}: {problem}. Fix this error, then run ' +
-                'nbserver apply again. The packages could not be installed because of this error: {cause}') @{
+        Write-UpgradeEnd (New-Failure environment-not-returned ('could not reinstall the packages: {cause}. nbserver ' +
+                'then could not restore the environment {environment}: {problem}. Fix both errors, then run ' +
+                'nbserver apply again') @{
                 environment = $environment; problem = $problem.Message
             } -Cause (Get-RunFailure))
         return $false
@@ -6974,8 +6974,8 @@ function Invoke-KeyRestore {
     Reset-Difference 'certificate'
     foreach ($name in 'certificate.chain', 'certificate.key') {
         if (Get-SecretPart $name '\A(-----BEGIN )') { continue }
-        throw (New-Failure restored-key-not-sent ('the private key and the certificate of the backup were not sent. ' +
-                'Run nbserver restore --with-key on the workstation'))
+        throw (New-Failure restored-key-not-sent ('the private key and certificate in the backup were not sent ' +
+                'to this host. Run nbserver restore --with-key on the workstation'))
     }
     if (-not (Test-TextFile $KeyFile '@certificate.key@' 'certificate.key') -or
         -not (Test-TextFile $CertificateFile '@certificate.chain@' 'certificate.chain')) {

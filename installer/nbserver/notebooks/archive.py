@@ -232,7 +232,7 @@ def _refused(path: Path, error: Exception) -> UsageError:
             "backup-not-extracted",
             "could not extract the backup to a temporary folder ({reason})",
             where=clean(str(path), 500),
-            todo="Free up disk space, then run the command again",
+            todo="Make sure that the folder for temporary files is writable and has enough free space, then run the command again",
             reason=error.strerror,
         )
     return _no_backup(path)

@@ -21,5 +21,12 @@ def keep(folder: Path, picture: Path, operator: str) -> list[Message]:
         atomic_file.write_bytes(folder / NAME, data, mode=0o600)
         head = chain.add(now(), Written.of(folder / NAME, data))
     except OSError as error:
-        return [notice("picture-not-kept", "could not save the picture in {folder} ({reason})", folder=folder, reason=error.strerror)]
+        return [
+            notice(
+                "picture-not-kept",
+                "could not save the plot to {folder} ({reason}). The result of the verification is not affected",
+                folder=folder,
+                reason=error.strerror,
+            )
+        ]
     return evidence_log.write(folder.parent.name, "verify", operator, folder.parent, head)

@@ -65,7 +65,7 @@ def of_target(error: asyncssh.ChannelOpenError, name: str, hop: str, place: str)
         "jump-target-refused",
         "the jump host {hop} could not connect to {place}: {reason}",
         host=name,
-        todo="Check address and port in the inventory: the jump host, not this workstation, resolves the name and connects",
+        todo="Check the address and the port of {place} in the inventory. The jump host, not this workstation, resolves the name and connects",
         hop=hop,
         place=place,
         reason=error.reason,
