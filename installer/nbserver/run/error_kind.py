@@ -78,6 +78,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "host-key-unknown",
         "jump-host-key",
         "known-hosts-unreadable",
+        "known-hosts-writable",
         "windows-host-key-unknown",
     ),
     "certificate": (

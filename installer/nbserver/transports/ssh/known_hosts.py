@@ -21,6 +21,7 @@ import asyncssh
 
 from nbserver.base.errors import HostKeyError
 from nbserver.base.message import Message, notice
+from nbserver.settings import write_access
 
 if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
@@ -121,10 +122,10 @@ def file_of(host: LinuxHost | SshServer) -> Path:
 
 
 def read(host: LinuxHost | SshServer) -> KnownHosts:
-    """Return what is in the host's file, which may be missing. Raises HostKeyError if it cannot be read at all."""
+    """Return what is in the host's file, which may be missing. Raises HostKeyError if it cannot be read, or if others may write to it."""
     file = file_of(host)
     try:
-        return parse(file.read_bytes())
+        content, who = file.read_bytes(), write_access.others_of_working_file(file)
     except FileNotFoundError:
         return parse(b"")
     except OSError as error:
@@ -136,6 +137,16 @@ def read(host: LinuxHost | SshServer) -> KnownHosts:
             file=file,
             reason=error.strerror,
         ) from None
+    if who:
+        raise HostKeyError(
+            "known-hosts-writable",
+            "{who} can write to {file} or its folder",
+            host=host.name,
+            todo="Remove this write access, so that nobody else decides which host keys you trust",
+            who=who,
+            file=file,
+        )
+    return parse(content)
 
 
 def warnings(host: LinuxHost | SshServer) -> list[Message]:

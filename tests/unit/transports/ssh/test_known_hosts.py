@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -196,3 +197,17 @@ def test_a_run_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {result.outcome for result in results.values()} == {"unreachable"}
     line = f"nbserver: warning: {tmp_path / 'known'}: these lines are invalid and were skipped: 1. Correct or remove them\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has access lists instead of modes")
+def test_a_file_that_others_may_write_decides_nothing(tmp_path: Path) -> None:
+    """They could add the key of a server of their own."""
+    file = tmp_path / "known_hosts"
+    file.write_bytes(GOOD)
+    one = host(known_hosts=str(file))
+    assert known_hosts.read(one).keys(NAME, 22)[0]
+    for place, mode in ((file, 0o666), (tmp_path, 0o777)):
+        place.chmod(mode)
+        with pytest.raises(HostKeyError, match=r"l1: every user can write to .*known_hosts or its folder\. Remove this write access"):
+            known_hosts.read(one)
+        place.chmod(0o700)
