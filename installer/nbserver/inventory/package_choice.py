@@ -13,7 +13,10 @@ from nbserver.settings.refusal import refuse
 from nbserver.settings.secret import SecretReference
 from nbserver.settings.types import Array, ExistingFile, FilePath, Settings, unlike
 
-REFERENCE = 'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, or { prompt = true })'
+REFERENCE = (
+    'a reference to a secret ({ env = "NAME" }, { keyring = "NAME" }, { file = "PATH" }, { command = ["PROGRAM", "ARGUMENT"] }, '
+    "or { prompt = true })"
+)
 LOCK_FOLDER = "nbserver.locks"
 
 
