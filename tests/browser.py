@@ -119,6 +119,11 @@ def _keep_security(entry: dict[str, Any], said: list[str]) -> None:
         said.append(entry["text"])
 
 
+def wait_on(page: Page) -> None:
+    """Answers what Jupyter asks about a shared document while its host is busy: on top of the page, the question takes all clicks."""
+    page.add_locator_handler(page.get_by_role("button", name="Continue waiting"), lambda button: button.click())
+
+
 def log_in(page: Page, password: str) -> None:
     """Types the password into the login page and sends it."""
     page.fill("input[name=password]", password)
@@ -198,8 +203,7 @@ def type_in_both(url: str, pin: str, password: str, name: str, picture: Path) ->
         second = browser.new_page(viewport={"width": 1280, "height": 900})  # with its own cookies
         second.set_default_timeout(SECONDS * 1000)
         for page in (first, second):
-            waits_on = page.get_by_role("button", name="Continue waiting")  # what a busy host makes Jupyter ask
-            page.add_locator_handler(waits_on, lambda button: button.click())
+            wait_on(page)
             page.goto(f"{url}/notebooks/{name}")
             log_in(page, password)
             page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')

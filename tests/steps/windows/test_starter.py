@@ -186,6 +186,7 @@ def test_two_people_see_what_the_other_one_types(server: Place, tmp_path: Path) 
         anna, bob = watched.page, browser.new_context().new_page()
         bob.set_default_timeout(chromium.SECONDS * 1000)
         for page in (anna, bob):
+            chromium.wait_on(page)
             page.goto(address)
             chromium.log_in(page, PASSWORD)
             page.wait_for_selector(CELL)
