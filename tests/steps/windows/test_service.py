@@ -113,7 +113,7 @@ YOUNG = [(20, "$true", "$false", "2"), (900, "$true", "$false", "0"), (20, "$fal
 
 @pytest.mark.parametrize(("age", "running", "differs", "pauses"), YOUNG)
 def test_a_server_that_has_just_been_started_is_waited_for(session: Session, age: int, running: str, differs: str, pauses: str) -> None:
-    """A plan right after a restart of Windows found a difference that is none. A new port was waited for as well."""
+    """A plan right after a restart of Windows reported a difference that did not exist, and waited for a server on a new port."""
     young = f"""
     $Run.NewSettings = {differs}
     function Test-ServerRunning {{ {running} }}

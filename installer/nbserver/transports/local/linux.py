@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nbserver.base.errors import ConnectError, ScriptError
-from nbserver.transports import last_words
+from nbserver.base.errors import ConnectError
+from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.payload import NOTHING, Payload
@@ -83,13 +83,7 @@ class LocalTransport:
             raise StopRequested
         if code not in SCRIPT_ENDED:
             reason = last_words.of_exit_code(last_words.text_of(errors), code)
-            raise ScriptError(
-                "bash-failed",
-                "bash could not run the script: {reason}",
-                host=self._host.name,
-                todo="Run the command again. If it fails again, check the host's log in the run directory",
-                reason=reason,
-            )
+            raise not_run.by_bash(self._host.name, reason)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:

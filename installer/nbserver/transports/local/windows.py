@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from nbserver.base.errors import ScriptError
-from nbserver.transports import last_words
+from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.local.linux import PASSED_ON_BEGINS, PASSED_ON_ENDS
@@ -95,13 +95,7 @@ class LocalWindowsTransport:
         if code not in SCRIPT_ENDED:
             words = last_words.text_of(complaint + _all(errors), "oem" if sys.platform == "win32" else "utf-8")
             reason = last_words.of_exit_code(words, code)
-            raise ScriptError(
-                "powershell-failed",
-                "PowerShell could not run the script: {reason}",
-                host=self._host.name,
-                todo="Run the command again. If it fails again, check the host's log in the run directory",
-                reason=reason,
-            )
+            raise not_run.by_powershell(self._host.name, reason)
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")

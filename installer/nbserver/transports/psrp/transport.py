@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbserver.base.errors import ConnectError, HostError, ScriptError, StreamError
+from nbserver.base.errors import ConnectError, HostError, StreamError
 from nbserver.base.message import message
+from nbserver.transports import not_run
 from nbserver.transports.answer_limits import ERRORS_KEPT, IDLE_PAUSE, StreamAllowance, in_time
 from nbserver.transports.payload import NOTHING, Payload, pieces
 from nbserver.transports.psrp import private_names
@@ -125,13 +126,7 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.FAILED:
             words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error)
             reason = words or message("no-error-output", "no error output")
-            raise ScriptError(
-                "powershell-failed",
-                "PowerShell could not run the script: {reason}",
-                host=self._host.name,
-                todo="Run the command again. If it fails again, check the host's log in the run directory",
-                reason=reason,
-            )
+            raise not_run.by_powershell(self._host.name, reason)
 
     def _input(self, envelope: Sequence[str], data: Payload) -> Iterator[list[str] | bytes]:
         """Yield the envelope as one list, and then the data. For separate lines, pypsrp would send one message each."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, HostError, ScriptError
-from nbserver.transports import last_words
+from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.payload import NOTHING, Payload
@@ -164,13 +164,7 @@ class SshTransport:
     def _failed(self, started: RemoteCommand) -> ScriptError:
         words = last_words.text_of(started.stderr)
         reason = last_words.of_signal(words, started.signal) if started.signal else last_words.of_exit_code(words, started.exit_code)
-        return ScriptError(
-            "bash-failed",
-            "bash could not run the script: {reason}",
-            host=self._host.name,
-            todo="Run the command again. If it fails again, check the host's log in the run directory",
-            reason=reason,
-        )
+        return not_run.by_bash(self._host.name, reason)
 
     def close(self) -> None:
         """See Transport.close. A running script continues."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from nbserver.base.errors import HostError, ScriptError
+from nbserver.base.errors import HostError
 from nbserver.inventory.ssh_server import of_host
-from nbserver.transports import last_words
+from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import complaint_is_too_long, in_time, start_is_too_long
 from nbserver.transports.lines import Lines
 from nbserver.transports.payload import NOTHING, Payload
@@ -102,13 +102,7 @@ class SshWindowsTransport:
             raise not_started.restricted(self._server.name, output.mode)
         if code not in ENDED:
             reason = last_words.of_exit_code(last_words.of_console(started.stderr), code)
-            raise ScriptError(
-                "powershell-failed",
-                "PowerShell could not run the script: {reason}",
-                host=self._server.name,
-                todo="Run the command again. If it fails again, check the host's log in the run directory",
-                reason=reason,
-            )
+            raise not_run.by_powershell(self._server.name, reason)
 
     def _default_shell(self) -> Shell:
         """Return the shell that runs commands on the host. So no other program receives the envelope."""

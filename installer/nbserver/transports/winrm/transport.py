@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import ConnectError, ScriptError
-from nbserver.transports import last_words
+from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import IDLE_PAUSE, complaint_is_too_long, in_time
 from nbserver.transports.lines import Lines
 from nbserver.transports.payload import NOTHING, Payload, pieces
@@ -113,13 +113,7 @@ class WinrmTransport:
     def _failed(self, command: RemoteCommand) -> ScriptError:
         words = last_words.of_console(command.stderr)
         reason = last_words.of_exit_code(words, command.exit_code)
-        return ScriptError(
-            "powershell-failed",
-            "PowerShell could not run the script: {reason}",
-            host=self._host.name,
-            todo="Run the command again. If it fails again, check the host's log in the run directory",
-            reason=reason,
-        )
+        return not_run.by_powershell(self._host.name, reason)
 
     def close(self) -> None:
         """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""
