@@ -15,7 +15,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ from nbserver.verify import picture
 from tests.checkout import CHECKOUT, PYTHON_PATH
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 SECONDS = 300  # for each thing that is waited for: under Wine a kernel takes twenty
 
@@ -86,28 +86,40 @@ def chromium(pin: str, host: str) -> Iterator[Watched]:
 
     It reaches `host` only, so a page that needs something from elsewhere fails.
     """
-    from playwright.sync_api import sync_playwright
-
     arguments = [
         f"--ignore-certificate-errors-spki-list={pin}",
         f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {host}",
         "--no-proxy-server",
     ]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium's sandbox refuses root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(SECONDS * 1000)
+    with launched(arguments) as browser:
+        page = opened(browser, viewport={"width": 1280, "height": 900})
         watched = Watched(page)
         page.on("request", lambda request: watched.requested.add(_origin(request.url)))
         log = page.context.new_cdp_session(page)
         log.on("Log.entryAdded", lambda event: _keep_security(event["entry"], watched.security))
         log.send("Log.enable")
+        yield watched
+
+
+@contextmanager
+def launched(arguments: Sequence[str] = ()) -> Iterator[Browser]:
+    """A fresh Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*arguments, *as_root])
         try:
-            yield watched
+            yield browser
         finally:
             browser.close()
+
+
+def opened(browser: Browser, **context: Any) -> Page:
+    """An empty page with cookies of its own, which waits `SECONDS` for each thing."""
+    page = browser.new_context(**context).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    return page
 
 
 def _origin(url: str) -> str:
@@ -200,8 +212,7 @@ def type_in_both(url: str, pin: str, password: str, name: str, picture: Path) ->
     with chromium(pin, urlsplit(url).hostname or "") as watched:
         first, browser = watched.page, watched.page.context.browser
         assert browser, "it belongs to a browser"
-        second = browser.new_page(viewport={"width": 1280, "height": 900})  # with its own cookies
-        second.set_default_timeout(SECONDS * 1000)
+        second = opened(browser, viewport={"width": 1280, "height": 900})
         for page in (first, second):
             wait_on(page)
             page.goto(f"{url}/notebooks/{name}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from nbserver.report import before, statements
 from nbserver.report.page import page
 from tests import browser, run_folders
+from tests.page_visits import visits
 from tests.unit.report.test_statements import figures
 from tests.unit.verify.test_picture import DRAWING
 
@@ -18,27 +17,13 @@ from tests.unit.verify.test_picture import DRAWING
 def test_a_person_reads_the_report(tmp_path: Path) -> None:
     if browser.missing():
         pytest.skip(browser.missing())
-    from playwright.sync_api import sync_playwright
-
     earlier, folder = run_folders.fleet(tmp_path, DRAWING)
     found = statements.report(folder)
     path = tmp_path / "report.html"
     path.write_text(page(found, before.compare(found, earlier)), "utf-8")
     expected = figures(folder)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        requested: list[str] = []
-        said: list[str] = []
-        for scheme, width in (("light", 1280), ("dark", 390)):
-            context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-            opened = context.new_page()
-            opened.on("request", lambda request: requested.append(request.url))
-            opened.on("console", lambda message: said.append(message.text))
-            opened.goto(path.as_uri())
-            assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"the page is wider than {width} pixels"
-            light = opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-            assert light == (scheme == "light")
+    with visits(path) as visit:
+        for opened in visit.on_two_screens(narrow=390):
             assert opened.evaluate("document.querySelector('img').naturalWidth") == 400
             for row in opened.locator("tr[data-host]").all():
                 _compare_lane(row, expected, found.seconds)
@@ -56,12 +41,8 @@ def test_a_person_reads_the_report(tmp_path: Path) -> None:
             opened.locator("#host-web07 > summary").focus()
             opened.keyboard.press("Enter")
             steps.first.wait_for(state="hidden")
-            context.close()
-        plain = chromium.new_context(java_script_enabled=False).new_page()
-        plain.goto(path.as_uri())
+        plain = visit.without_scripts()
         assert plain.locator("tr[data-host]:visible").count() == 12 and plain.locator("input[data-filter]").is_hidden()
-        chromium.close()
-    assert {url for url in requested if not url.startswith("data:")} == {path.as_uri()} and not said
 
 
 def _compare_lane(row: object, expected: dict[str, dict[str, object]], seconds: float) -> None:

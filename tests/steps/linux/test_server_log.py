@@ -42,9 +42,10 @@ class Log:
         monkeypatch.setattr(logs, "say", self._say)
         monkeypatch.setattr(logs, "warn", lambda text: self.warned.append(str(text)))
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str) -> bool:
         self.said.append(line)
         self.when_said(line)
+        return True
 
     def add(self, text: str) -> None:
         with self.path.open("a", encoding="utf-8") as file:

@@ -183,8 +183,7 @@ def test_two_people_see_what_the_other_one_types(server: Place, tmp_path: Path) 
     with chromium.chromium(chromium.spki(server.certificate.certificate), "localhost") as watched:
         browser = watched.page.context.browser
         assert browser
-        anna, bob = watched.page, browser.new_context().new_page()
-        bob.set_default_timeout(chromium.SECONDS * 1000)
+        anna, bob = watched.page, chromium.opened(browser)
         for page in (anna, bob):
             chromium.wait_on(page)
             page.goto(address)
