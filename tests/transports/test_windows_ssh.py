@@ -273,6 +273,8 @@ def test_a_key_a_password_and_the_host_key(server: WindowsSshd, key: asyncssh.SS
     file, other, known = tmp_path / "key", tmp_path / "other", tmp_path / "known_hosts"
     key.write_private_key(file)
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(other)
+    for path in (file, other):
+        path.chmod(0o600)
     known.write_text(f"[127.0.0.1]:{server.port} {server.public_key}\n")
     for settings in ({"key_file": file, "password": None}, {"host_key": server.public_key}, {"host_key": None, "known_hosts": known}):
         with connected(host_of(server, **settings), password=None if "key_file" in settings else PASSWORD):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from nbserver.approval.sshsig import PublicKey
 from nbserver.base import plain_file
 from nbserver.base.errors import SecretError
 from nbserver.base.message import DescribedError, cause, message
+from nbserver.settings.private_key_file import require_private
 
 LIMIT = 100_000  # bytes of a key file
 AGENT_SECONDS = 120.0  # an agent may ask for a touch or a confirmation
@@ -54,10 +53,7 @@ def load(path: Path, passphrase: Passphrase) -> SigningKey:
     )
     if b"PRIVATE KEY-----" not in data:
         return _of_agent(_public_key(data, path))
-    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SecretError(
-            "key-file-open", "other users can access the private key {path}", where=str(path), todo="Run: chmod 600 {path}", path=path
-        )
+    require_private(path, where=str(path))
     return _of_file(data, path, passphrase)
 
 

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import SecretError
+from nbserver.settings.private_key_file import require_private
 
 if TYPE_CHECKING:
     from asyncssh import SSHKeyPair
 
 
 def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyPair]:
-    """Return the key, and the certificate in NAME-cert.pub next to it, if any. Raises SecretError."""
+    """Return the key, and the certificate in NAME-cert.pub next to it, if any. Raises SecretError, also if other users can read the key."""
     import asyncssh
 
     try:
         # Each connection has its own copy, and sets the signature algorithm of that.
-        return [copy(pair) for pair in _loaded(path, path.read_bytes(), _certificate(path), password)]
+        pairs = [copy(pair) for pair in _loaded(path, path.read_bytes(), _certificate(path), password)]
+        require_private(path, where=host)
+        return pairs
     except OSError as error:
         raise SecretError(
             "key-file-unreadable",
