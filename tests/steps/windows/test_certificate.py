@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import PrivateFormat, load_pem
 from tests import authority, canary, tier
 from tests.authority import DAY, NOW, ec_key, intermediate, key_pem, pem, root, rsa_key
 from tests.boxes import artifacts
+from tests.boxes.recorded_program import recorded
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
-from tests.certificate_site import NAMES, PASSWORD, STATE, CertificateSite, certificate_script
+from tests.certificate_site import NAMES, OPENSSL, PASSWORD, STATE, CertificateSite, certificate_script
 from tests.formats import validate
 
 ROOT = root()
@@ -373,20 +373,12 @@ def test_a_key_is_nowhere_but_in_its_file(site: CertificateSite) -> None:
     (site.folder / "server.pfx").write_bytes(data)
     site.write(pfx="server.pfx", password__env="PFX_PASSWORD")
     seen: set[bytes] = set()
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.01):
-            seen.update(canary.command_lines())
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
+    openssl = site.windows.path(OPENSSL) / "OpenSSL-Win64" / "bin" / "openssl.exe"
+    with canary.watching(seen), recorded(site.windows, openssl) as command_lines:
         applied = expect(site, "apply", "changed")
-    finally:
-        ended.set()
-        looking.join()
-    assert applied.code == 0 and any(b"pkey" in line for line in seen), "openssl was seen at its work"
+        seen.update(command_lines())
+        assert any(b" pkey " in line for line in command_lines()), command_lines()
+    assert applied.code == 0
     middle = key_pem(key).splitlines()[5]
     secrets = {"key": middle, "password": "a PFX's p\u00e4ssword"}
     found = canary.files_with(secrets, [site.folder, site.state, site.windows.path(r"C:\nbserver-test"), site.windows.path(r"C:\users")])
