@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import click
 
-from nbserver.base import folding
+from nbserver.base import folding, terminal
 from nbserver.base.errors import OutputError
 from nbserver.base.message import phrase
 from nbserver.base.plain_text import clean
@@ -66,7 +66,7 @@ class _Undemanding(io.BufferedIOBase):
         return int(self._raw.fileno())
 
     def isatty(self) -> bool:
-        return bool(self._raw.isatty())
+        return terminal.is_terminal(self._raw)
 
 
 @contextmanager

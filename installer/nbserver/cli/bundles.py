@@ -115,6 +115,7 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool,
     import sys
 
     from nbserver.base.plain_text import clean
+    from nbserver.base.terminal import is_terminal
     from nbserver.bundle.progress import Silent
     from nbserver.catalog.resolver import uv
     from nbserver.commands import download as downloading
@@ -124,7 +125,7 @@ def _download(bundle: Path, needed: Needed, ca_file: Path | None, as_json: bool,
         if not as_json:
             say(text, err=True)
 
-    bars = Silent() if as_json else DownloadBars() if sys.stderr and sys.stderr.isatty() else DownloadLines()
+    bars = Silent() if as_json else DownloadBars() if is_terminal(sys.stderr) else DownloadLines()
     done = downloading.run(bundle, needed, uv=uv.find, ca_file=ca_file, bars=bars, say=shown, prunes=prunes)
     for warning in done.fetched.warnings:
         warn(warning)

@@ -11,6 +11,7 @@ import click
 from nbserver.base.errors import UsageError
 from nbserver.base.message import phrase
 from nbserver.base.standard_streams import text_for_reader
+from nbserver.base.terminal import is_terminal
 from nbserver.cli.output import object_option
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _is_yes(answer: str) -> bool:
 
 
 def _dialog() -> Dialog | None:
-    return _Terminal() if sys.stdin and sys.stdin.isatty() else None
+    return _Terminal() if is_terminal(sys.stdin) else None
 
 
 def _hosts(windows: tuple[str, ...], linux: tuple[str, ...], over_ssh: bool, local: bool, user: str | None) -> list[NewHost]:

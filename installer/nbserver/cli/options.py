@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nbserver.base.standard_streams import text_for_reader
+from nbserver.base.terminal import is_terminal
 from nbserver.cli.completion import complete_hosts
 from nbserver.cli.evidence import evidence_key_option
 from nbserver.cli.failed_from import HostArgument
@@ -182,7 +183,7 @@ def asker() -> Callable[[str], str] | None:
 
     The function raises KeyboardInterrupt and EOFError, which click turns into the same exception.
     """
-    if not sys.stdin or not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         return None
 
     def ask(question: str) -> str:

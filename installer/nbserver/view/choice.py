@@ -12,6 +12,7 @@ import click
 from nbserver.base import folding
 from nbserver.base.errors import UsageError
 from nbserver.base.standard_streams import say
+from nbserver.base.terminal import is_terminal
 from nbserver.language.language import ENGLISH, Language
 from nbserver.view.json_lines import JsonLines
 from nbserver.view.junit import JunitFile
@@ -73,6 +74,4 @@ def _folded(line: str) -> None:
 
 def _can_be_drawn_on() -> bool:
     """Return whether both streams are terminals that can move the cursor."""
-    return os.environ.get("TERM") not in ("dumb", "unknown") and all(
-        stream is not None and stream.isatty() for stream in (sys.stderr, sys.stdout)
-    )
+    return os.environ.get("TERM") not in ("dumb", "unknown") and all(map(is_terminal, (sys.stderr, sys.stdout)))
