@@ -84,6 +84,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
 
 RESULT_IS_OUTPUT = frozenset({"audit", "catalog", "completion", "hash-password", "logs", "render", "report", "schema", "status"})
 HELP_ITSELF: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())  # of a group without a command, since click 8.2
+ENDING = ("SIGTERM", "SIGBREAK")  # what ends a job; the second one is Ctrl-Break, and only Windows has it
 GRAVER = (1, 2, 5)  # exit codes that say more than that the output was lost
 
 EXIT_CODES = """\b
@@ -135,8 +136,10 @@ add_language(cli)
 
 def main() -> None:
     """Run the command `nbserver` and exit with its documented exit code. An expected error prints one message."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # what ends a job: scripts on hosts must stop, as after Ctrl-C
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ENDING:  # scripts on hosts must stop, as after Ctrl-C
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     encodings = [stream.encoding for stream in (sys.stdout, sys.stderr) if stream is not None]
     language = choice.language(choice.shown_on(choice.code_of(sys.argv[1:]), encodings))
     with standard_streams.undemanding(language.render, language.errors):
