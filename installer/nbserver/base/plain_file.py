@@ -84,7 +84,10 @@ def _reason(error: Exception) -> Message | str:
 
 
 def is_link(found: os.stat_result) -> bool:
-    """Return whether this is a link or, on Windows, a junction or another name for a different location."""
+    """Return whether this is a link or, on Windows, a junction or another name for a different location.
+
+    A file of OneDrive, or one that Data Deduplication has optimized, is a reparse point as well, but no other name.
+    """
     return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 

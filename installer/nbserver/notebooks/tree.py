@@ -65,7 +65,7 @@ def _sizes(folder: Path) -> tuple[dict[str, int], list[str]]:
                 about = entry.stat(follow_symlinks=False)
             except OSError as error:  # it was removed meanwhile
                 raise _unreadable(folder, path, error) from None
-            if _is_junction(about):
+            if plain_file.is_link(about):
                 left_out.append(path)
             elif stat.S_ISDIR(about.st_mode):
                 pending.append(f"{path}/")
@@ -97,10 +97,6 @@ def _entries(folder: Path, below: str) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(folder, below, error) from None
-
-
-def _is_junction(about: os.stat_result) -> bool:
-    return bool(getattr(about, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT)
 
 
 def _hashed(folder: Path, path: str) -> tuple[int, str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nbserver.base.errors import UsageError
-from nbserver.notebooks import tree
+from nbserver.notebooks import received, tree
 from nbserver.notebooks.tree import File
 
 
@@ -48,3 +50,32 @@ def test_a_folder_that_is_missing_or_a_link_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="does not exist, or is a link"):
             tree.require_folder(folder)
         (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True) if not (tmp_path / "link").is_symlink() else None
+
+
+@pytest.mark.parametrize(("tag", "is_copied"), [(0x9000001A, True), (0x80000013, True), (0xA0000003, False), (0xA000000C, False)])
+def test_a_file_of_onedrive_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: int, is_copied: bool) -> None:
+    """On Windows, all that is in a folder of OneDrive is a reparse point, as junctions are; only these lead to another place."""
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "a.ipynb").write_text("1")
+    entries, lstat = tree._entries, Path.lstat
+
+    class Entry:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self._entry = entry.name, entry
+
+        def stat(self, *, follow_symlinks: bool) -> SimpleNamespace:
+            return on_windows(self._entry.stat(follow_symlinks=follow_symlinks))
+
+    def on_windows(found: os.stat_result) -> SimpleNamespace:
+        about = {name: getattr(found, name) for name in ("st_mode", "st_size")}
+        return SimpleNamespace(**about, st_file_attributes=stat.FILE_ATTRIBUTE_REPARSE_POINT, st_reparse_tag=tag)
+
+    monkeypatch.setattr(tree, "_entries", lambda folder, below: list(map(Entry, entries(folder, below))))
+    found = tree.find(tmp_path)
+    assert (list(found.files), found.left_out) == ((["lab/a.ipynb"], ()) if is_copied else ([], ("lab",)))
+    monkeypatch.setattr(Path, "lstat", lambda path: on_windows(lstat(path)))
+    if is_copied:
+        assert received.place_of(tmp_path, "lab/b.ipynb") == tmp_path / "lab" / "b.ipynb"
+    else:
+        with pytest.raises(received.Refused):
+            received.place_of(tmp_path, "lab/b.ipynb")
