@@ -6,10 +6,11 @@ import hashlib
 import os
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, plain_file
 from nbserver.notebooks.part import ABSENT, Part
 
 PREFIX = ".nbserver-pull-"
@@ -33,7 +34,7 @@ def place_of(folder: Path, path: str) -> Path:
         with suppress(FileExistsError):
             current.mkdir()
         about = current.lstat()
-        if not stat.S_ISDIR(about.st_mode) or getattr(about, "st_file_attributes", 0) & stat.FILE_ATTRIBUTE_REPARSE_POINT:
+        if not stat.S_ISDIR(about.st_mode) or plain_file.is_link(about):
             raise Refused("conflict")
     return folder / path
 
@@ -71,12 +72,29 @@ def complete(folder: Path, part: Part) -> None:
             raise Refused("damaged")
         if sha256_of(place) != part.before:
             raise Refused("conflict")
-        if part.before != ABSENT:
-            temporary.chmod(stat.S_IMODE(place.lstat().st_mode))  # who may read it is for its owner to decide
-        atomic_file.put_into_place(temporary, place)
+        with _like(place, temporary) if part.before != ABSENT else nullcontext():
+            atomic_file.put_into_place(temporary, place)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _like(place: Path, temporary: Path) -> Iterator[None]:
+    """Give a file the mode of the one that it replaces in the block: who may read it is for its owner to decide.
+
+    Windows replaces and removes no file that is read-only. So both are writable in the block.
+    """
+    mode = stat.S_IMODE(place.lstat().st_mode)
+    if not ON_WINDOWS or mode & stat.S_IWRITE:
+        temporary.chmod(mode)
+        yield
+        return
+    place.chmod(mode | stat.S_IWRITE)
+    try:
+        yield
+    finally:
+        place.chmod(mode)
 
 
 def sha256_of(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from nbserver.base.errors import ScriptError
+from nbserver.notebooks import received
 from nbserver.notebooks.part import Part
 from nbserver.run.transfer import HostFile, Transfer
 from nbserver.transports.payload import NOTHING, Payload
@@ -86,6 +88,24 @@ def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
     (tmp_path / "a/é.txt").chmod(0o600)
     _, ended = pull(tmp_path, content(1, 0, DATA), before=hashlib.sha256(b"work").hexdigest())
     assert [one.state for one in ended] == ["stored"] and (tmp_path / "a/é.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_read_only_on_windows_is_replaced_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows replaces and removes no read-only file."""
+    place, replace, unlink = tmp_path / "a/é.txt", Path.replace, Path.unlink
+
+    def require_writable(*paths: Path) -> None:
+        if any(path.exists() and not path.stat().st_mode & stat.S_IWRITE for path in paths):
+            raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(received, "ON_WINDOWS", True)
+    monkeypatch.setattr(Path, "replace", lambda self, target: (require_writable(self, target), replace(self, target)))
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: (require_writable(self), unlink(self, missing_ok)))
+    place.parent.mkdir()
+    place.write_bytes(b"work")
+    place.chmod(0o444)
+    _, ended = pull(tmp_path, content(1, 0, DATA), before=hashlib.sha256(b"work").hexdigest())
+    assert [one.state for one in ended] == ["stored"] and place.read_bytes() == DATA and not place.stat().st_mode & stat.S_IWRITE
 
 
 def test_only_the_mode_push_sends_the_data(tmp_path: Path) -> None:
