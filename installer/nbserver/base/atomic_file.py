@@ -36,14 +36,16 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary.chmod(mode)
         put_into_place(temporary, path)
     except BaseException:
-        temporary.unlink()
+        with suppress(OSError):  # on Windows, another program can have it open, and the first error says more
+            temporary.unlink()
         raise
 
 
 def put_into_place(temporary: Path, path: Path) -> None:
-    """Replace `path` with a complete file in the same folder. Raises OSError.
+    """Replace `path` with a complete file in the same folder, or move a folder to where nothing is. Raises OSError.
 
-    On Windows, nobody can replace a file while a program has it open, such as a virus scanner or another nbserver that reads it.
+    On Windows, nobody can replace a file while a program has it open, such as a virus scanner or another nbserver that reads it,
+    and nobody can move a folder while a program has a file in it open.
     """
     until = time.monotonic() + PATIENCE
     while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -27,3 +29,18 @@ def temporary_folder(parent: Path, prefix: str, refusal: AbstractContextManager[
         with refusal:
             name = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True))
         yield Path(name)
+
+
+@contextmanager
+def folder_for_new_files(parent: Path, prefix: str) -> Iterator[Path]:
+    """Create a folder in `parent` for files that are moved to their places, and remove it after the block. Raises OSError.
+
+    On Windows, a file keeps the access list that it got from its first folder. A folder of tempfile has one for its owner alone,
+    as of Python 3.12.4, so that nobody else could read the files in their places.
+    """
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

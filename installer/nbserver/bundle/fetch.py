@@ -101,7 +101,7 @@ def fetch(bundle: Path, wanted: Iterable[Program], there: Sequence[File], downlo
         for one in (*(one for one, place in found.values() if place != bundle / one.path), *downloaded):
             _put(bundle, one)
         write(bundle, every)
-        shutil.rmtree(bundle / contents.PARTIAL)
+        shutil.rmtree(bundle / contents.PARTIAL, ignore_errors=True)  # on Windows, another program can have it open
     return Fetched(every, tuple(downloaded), tuple(errors), tuple(warnings))
 
 
@@ -116,7 +116,7 @@ def _put(bundle: Path, file: File) -> None:
     target = bundle / file.path
     target.parent.mkdir(exist_ok=True)
     plain_file.names(target.parent)  # refuses a link
-    contents.partial(bundle, file).replace(target)
+    atomic_file.put_into_place(contents.partial(bundle, file), target)
 
 
 def _first(sources: Program, download: FileDownload, warnings: list[Message]) -> File:

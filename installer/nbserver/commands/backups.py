@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver import __version__
-from nbserver.base import utc, writing
+from nbserver.base import atomic_file, utc, writing
 from nbserver.base.errors import ScriptError, UsageError
 from nbserver.base.message import counted, notice
 from nbserver.base.plain_text import clean
@@ -57,10 +58,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
     mode: Mode = "backup-key" if with_key else "backup"
     approved.require_each(["pull", mode], task.hosts, task.options)
     task = replace(task, ask=notebooks.remembering(task.ask))
-    refusal = writing.refused(
-        "backup-folder-not-writable", "could not write to the folder ({reason})", where=file.parent, todo="Choose another file with -o"
-    )
-    with writing.temporary_folder(file.parent, ".nbserver-backup-", refusal) as folder:
+    with writing.temporary_folder(file.parent, ".nbserver-backup-", _refused(file.parent)) as folder:
         code, copies = notebooks.pulled(folder / "pulled", replace(task, mode="pull"))
         if code:
             return code
@@ -80,7 +78,8 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
                 todo="Run nbserver apply {name}, or back up the host without --with-key",
                 name=host.name,
             )
-        (folder / "pulled" / host.name).rename(content / "notebooks")
+        with _refused(file.parent):
+            atomic_file.put_into_place(folder / "pulled" / host.name, content / "notebooks")
         about = {"host": host.name, "system": host.kind, "release": __version__, "time": f"{utc.now():%Y-%m-%dT%H:%M:%SZ}"}
         count = archive.write(file, content, about)
     if with_key:
@@ -111,6 +110,12 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
             )
         )
     return notebooks.DIFFERS if lacking else 0
+
+
+def _refused(folder: Path) -> AbstractContextManager[None]:
+    return writing.refused(
+        "backup-folder-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another file with -o"
+    )
 
 
 def restore(file: Path, task: Task, *, with_key: bool = False) -> int:

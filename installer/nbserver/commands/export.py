@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbserver import __version__
-from nbserver.base import plain_file, writing
+from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported
@@ -39,13 +38,13 @@ def write(files: Iterable[Exported], folder: Path) -> list[Exported]:
         "export-not-written", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
     ):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as new:
+        with writing.folder_for_new_files(folder, ".export-") as new:
             for number, file in enumerate(found):
-                Path(new, str(number)).write_bytes(file.data)
+                (new / str(number)).write_bytes(file.data)
             for number, file in enumerate(found):
                 to = folder / file.name
                 to.parent.mkdir(exist_ok=True)
-                Path(new, str(number)).replace(to)
+                atomic_file.put_into_place(new / str(number), to)
     return found
 
 

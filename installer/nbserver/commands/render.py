@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -87,16 +86,16 @@ def write(found: Files, folder: Path) -> None:
     with writing.refused(
         "render-not-written", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
     ):
-        with _folder(folder), tempfile.TemporaryDirectory(prefix=".render-", dir=folder) as new:
+        with _folder(folder), writing.folder_for_new_files(folder, ".render-") as new:
             names, last = [], b""
             for name, data in found.items():
                 if name == manifest.FILE_NAME:
                     last = data
                 else:
                     names.append(name)
-                    _create(f"{new}/{name}", data)
+                    _create(new / name, data)
             for name in names:
-                Path(new, name).replace(folder / name)
+                atomic_file.put_into_place(new / name, folder / name)
         atomic_file.write_bytes(folder / manifest.FILE_NAME, last)
 
 
@@ -115,7 +114,7 @@ def _folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def _create(path: str, data: bytes) -> None:
+def _create(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

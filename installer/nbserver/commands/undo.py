@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver import __version__
-from nbserver.base import utc, writing
+from nbserver.base import atomic_file, utc, writing
 from nbserver.base.errors import UsageError
 from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
@@ -36,16 +37,19 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
         )
     approved.require_each(["pull", "undo"], task.hosts, task.options)
     task = replace(task, ask=notebooks.remembering(task.ask))
-    refusal = writing.refused(
-        "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"
-    )
-    with writing.temporary_folder(folder, ".nbserver-undo-", refusal) as pulled:
+    with writing.temporary_folder(folder, ".nbserver-undo-", _refused(folder)) as pulled:
         code = notebooks.pull(pulled, replace(task, mode="pull"))
         if code:
             return code
         archived = {host.name: _archive(folder, pulled / host.name, host, task) for host in task.hosts}
     options = replace(task.options, archived=archived)
     return exit_code(operation.operate("undo", task.inventory, task.hosts, options, task.ask, task.view, stop=task.stop))
+
+
+def _refused(folder: Path) -> AbstractContextManager[None]:
+    return writing.refused(
+        "archives-not-writable", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with --archives"
+    )
 
 
 def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
@@ -60,7 +64,8 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
         )
     content = pulled.with_name(f".{host.name}-content")
     content.mkdir()
-    pulled.rename(content / "notebooks")
+    with _refused(folder):
+        atomic_file.put_into_place(pulled, content / "notebooks")
     about = {"host": host.name, "system": host.kind, "release": __version__, "time": f"{utc.now():%Y-%m-%dT%H:%M:%SZ}"}
     count = archive.write(file, content, about)
     found = archive.content_hash(file)

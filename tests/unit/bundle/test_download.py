@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from nbserver.base import file_lock
 from nbserver.base.errors import DownloadError, OutputError
 from nbserver.bundle import check, contents, fetch, source
 from nbserver.bundle.contents import File
 from nbserver.bundle.download import FileDownload, Stopped
 from nbserver.bundle.progress import Silent
+from tests.scanned import scanned
 from tests.unit.bundle.bundle_server import DATA, Served, served
 from tests.waiting import wait_until
 
@@ -46,6 +50,15 @@ def test_a_bundle_is_complete_and_a_second_run_fetches_nothing(server: Served, t
     assert download(tmp_path / "bundle", *files).downloaded == ()
     assert server.ranges == []
     assert (tmp_path / "bundle" / contents.FILE_NAME).read_bytes() == before
+
+
+def test_a_file_that_a_virus_scanner_looks_at_gets_into_the_bundle(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at a program that was just downloaded for as long as at nothing else. Then it still has the folder open."""
+    monkeypatch.setattr(file_lock, "locked", lambda path, seconds: nullcontext())  # the lock of Windows needs Windows
+    held = scanned(monkeypatch)
+    monkeypatch.setattr(os, "rmdir", lambda path, **more: (_ for _ in ()).throw(PermissionError(13, "Access is denied")))
+    download(tmp_path, server.file("a"))
+    assert contents.partial(tmp_path, server.file("a")) in held and not check.findings(tmp_path)
 
 
 def test_other_hosts_extend_a_bundle(server: Served, tmp_path: Path) -> None:

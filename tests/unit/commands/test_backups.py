@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from nbserver.base.errors import UsageError
 from nbserver.cli.program import cli
-from nbserver.commands import notebooks
+from nbserver.commands import notebooks, undo
+from nbserver.inventory import reader
 from nbserver.notebooks import archive
 from nbserver.run import operation
 from nbserver.run.result import Result
 from nbserver.run.transfer import HostFile
 from tests.authority import ec_key, key_pem, pem, self_signed
+from tests.scanned import scanned
 from tests.unit.commands.test_rotation import WINDOWS
 from tests.unit.commands.test_servers import LINUX
 
@@ -62,6 +64,28 @@ def test_a_backup_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "nbserver cannot store (2 in total), such as a.ipynb" in done.stderr
     del files[1:]
     assert CliRunner().invoke(cli, arguments, standalone_mode=False).return_value == 0
+
+
+@pytest.mark.parametrize("held", [1, 10**9])
+def test_notebooks_that_a_virus_scanner_looks_at_are_in_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any, **more: Any) -> dict[str, Result]:
+        view.summary(mode, {}, tmp_path)
+        return {host.name: Result(host.name, outcome="ok") for host in hosts}
+
+    monkeypatch.setattr(operation, "operate", operate)
+    (tmp_path / "nbserver.toml").write_text(LINUX)
+    (tmp_path / "lin1").mkdir()
+    host = reader.load(tmp_path / "nbserver.toml").hosts["lin1"]
+    scanned(monkeypatch, held)
+    if held > 1:
+        with pytest.raises(UsageError, match="could not write to the folder"):
+            undo._archive(tmp_path, tmp_path / "lin1", host, None)  # type: ignore[arg-type]
+    arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    if held > 1:
+        assert isinstance(done.exception, UsageError) and done.exception.code == "backup-folder-not-writable"
+    else:
+        assert done.return_value == 0 and (tmp_path / "lin1.zip").exists()
 
 
 def restore(folder: Path, host: str = "lin1", *more: str) -> Any:

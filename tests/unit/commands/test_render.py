@@ -16,10 +16,12 @@ from click.testing import CliRunner
 from nbserver.approval import manifest
 from nbserver.base.errors import CatalogError
 from nbserver.cli.program import cli
-from nbserver.commands import render
+from nbserver.commands import export, render
+from nbserver.export.exported import Exported
 from nbserver.inventory import reader
 from tests.checkout import SOURCE
 from tests.formats import validate
+from tests.scanned import scanned
 
 DEFAULTS = '[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = { env = "N" }\n'
 
@@ -75,6 +77,25 @@ def test_only_the_manifest_is_flushed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "fsync", flushed.append)
     render.write(render.RenderedFolder(list(reader.load(inventory(tmp_path, 5)).hosts.values())), tmp_path / "out")
     assert len(flushed) == 1
+
+
+def test_scripts_have_the_access_list_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, a file keeps the one that it was created with, and Python creates a folder of mode 0700 for its owner alone."""
+    modes: list[int] = []
+    mkdir = os.mkdir
+    monkeypatch.setattr(os, "mkdir", lambda path, mode=0o777: modes.append(mode) or mkdir(path, mode))
+    render.write(render.RenderedFolder(list(reader.load(inventory(tmp_path, 3)).hosts.values())), tmp_path / "out")
+    export.write([Exported("a/user-data", b"1")], tmp_path / "exported")
+    assert len(modes) == 5 and 0o700 not in modes
+    assert len([*(tmp_path / "out").iterdir()]) == 4 and [*(tmp_path / "exported").iterdir()] == [tmp_path / "exported" / "a"]
+
+
+def test_a_script_that_a_virus_scanner_looks_at_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = list(reader.load(inventory(tmp_path, 3)).hosts.values())
+    held = scanned(monkeypatch)
+    render.write(render.RenderedFolder(hosts), tmp_path / "out")
+    export.write([Exported("a/user-data", b"1")], tmp_path / "exported")
+    assert len(held) == 5 and len([*(tmp_path / "out").iterdir()]) == 4 and (tmp_path / "exported" / "a" / "user-data").exists()
 
 
 def test_hosts_share_the_lock_and_the_body(tmp_path: Path) -> None:
