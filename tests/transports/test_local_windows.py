@@ -55,6 +55,35 @@ def wait_for(path: Path) -> None:
     assert path.exists()
 
 
+# ---- the terminal
+
+
+def test_nul_is_no_terminal(desktop: WindowsDesktop) -> None:
+    """Standard input of a scheduled task, or of what a service starts. `isatty` is true for it."""
+    code = "import sys; from nbserver.cli.options import asker; print(sys.stdin.isatty(), asker())"
+    assert run(
+        desktop, f"print(subprocess.run([sys.executable, '-c', {code!r}], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout)"
+    ) == ["True None", ""]
+
+
+# ---- a program for this machine
+
+
+def test_the_password_of_a_certificate_reaches_powershell(desktop: WindowsDesktop) -> None:
+    """Whatever the code page of the console is. PSModulePath of PowerShell 7 would keep Windows PowerShell from signing."""
+    code = r"""
+from nbserver.commands import signing
+before, _, _ = signing.POWERSHELL.partition("$certificate")
+signing.POWERSHELL = before + "throw ((@($password.ToCharArray() | ForEach-Object { [int]$_ }) -join '-') + ' ' + $env:PSModulePath)"
+try:
+    signing._with_powershell(signing.Signer(Path("own.pfx"), password="g\u00e9\u3042"), Path("script.ps1"))
+except Exception as error:
+    print(error)
+"""
+    (said,) = run(desktop, code)
+    assert "103-233-12354" in said and "nowhere" not in said
+
+
 # ---- the transport
 
 

@@ -29,7 +29,7 @@ INSTALL = "Install osslsigncode 2.9 or newer"
 # Not tried on Windows: the engine of the tests cannot sign.
 POWERSHELL = """\
 $ErrorActionPreference = 'Stop'
-$password = [Console]::In.ReadLine()
+$password = (New-Object IO.StreamReader ([Console]::OpenStandardInput()), ([Text.Encoding]::UTF8)).ReadLine()
 $certificate = New-Object Security.Cryptography.X509Certificates.X509Certificate2($env:NBSERVER_SIGN_WITH, $password)
 $result = Set-AuthenticodeSignature -LiteralPath $env:NBSERVER_SIGN_FILE -Certificate $certificate -HashAlgorithm SHA256
 if ($result.SignerCertificate -eq $null) { throw $result.StatusMessage }
@@ -127,7 +127,7 @@ def _run(command: list[str], signer: Signer, variables: Mapping[str, str]) -> No
             capture_output=True,
             timeout=SECONDS,
             check=False,
-            env={**os.environ, **variables},
+            env={**_environment(), **variables},
         )
     except (OSError, subprocess.TimeoutExpired):
         raise UsageError("signing-program-failed", "could not run {program}", todo=INSTALL, program=Path(command[0]).name) from None
@@ -141,3 +141,8 @@ def _run(command: list[str], signer: Signer, variables: Mapping[str, str]) -> No
             todo="Check the certificate, its key, and the password",
             reason=reason,
         )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment for the signing program. PowerShell 7 adds modules to PSModulePath that Windows PowerShell cannot load."""
+    return {name: value for name, value in os.environ.items() if name.upper() != "PSMODULEPATH"}
