@@ -7,13 +7,13 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import append_file, plain_file, strict_json
+from nbserver.base import append_file, file_lock, plain_file, strict_json
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.message import Message, message, notice
 from nbserver.base.user_folders import folder, home
@@ -21,6 +21,7 @@ from nbserver.run.chain import Head
 from nbserver.run.evidence import now
 
 LARGEST = 256_000_000  # bytes
+LOCK_SECONDS = 10.0
 _FIELDS = {"v": int, "time": str, "run": str, "mode": str, "operator": str, "folder": str, "n": int, "head": str}
 _BEGIN = b'{"v": 1, "time": "'
 _SYSLOG = {"linux": "/dev/log", "darwin": "/var/run/syslog"}
@@ -56,10 +57,11 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     warnings = []
     try:
         path = default_path()
-        path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        torn = _is_torn(path)
-        with append_file.opened(path) as file:
-            file.write(("\n" * torn + line).encode("ascii"))
+        _create(path.parent)
+        with _locked(path):
+            torn = _is_torn(path)
+            with append_file.opened(path) as file:
+                file.write(("\n" * torn + line).encode("ascii"))
     except (OSError, NbserverError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         warnings.append(
@@ -71,6 +73,19 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         )
     _write_system_log(f"nbserver run {run}: mode {mode}, by {operator}, line {head.n} of the chain has SHA-256 {head.sha256}")
     return warnings
+
+
+def _create(folder: Path) -> None:
+    """Create a folder for this user alone. On Windows, the user's folder, in which it is, does that.
+
+    There, Python would give a folder with this mode to its owner. If nbserver runs as administrator, that is not the user.
+    """
+    folder.mkdir(0o777 if sys.platform == "win32" else 0o700, parents=True, exist_ok=True)
+
+
+def _locked(path: Path) -> AbstractContextManager[None]:
+    """Return a lock of the log on Windows, where two processes that append at the same time can write to the same place."""
+    return file_lock.locked(path, LOCK_SECONDS) if sys.platform == "win32" else nullcontext()
 
 
 def _as_text(path: Path) -> str:
