@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from nbserver.approval import sshsig
@@ -22,6 +22,7 @@ from nbserver.base.message import DescribedError, Message, cause, message
 LIMIT = 1_000_000  # bytes of the file, enough for about 8000 keys
 LONGEST = 8_000  # characters of a line
 LONGEST_PATTERN = 200
+FIRST_YEAR, LAST_YEAR = 1972, 2996  # leap years, of which a local time can be converted on every system
 
 _KEY_TYPE = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+")
 _OPTION = re.compile(r'([A-Za-z-]+)(?:="([^"\\]*)")?(,|$)')
@@ -194,9 +195,18 @@ def _time(text: str | None) -> datetime | None:
         if not found:
             raise ValueError
         time = datetime.strptime(found[1].ljust(14, "0"), "%Y%m%d%H%M%S")
-        return time.replace(tzinfo=UTC) if found[2] else time.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
+        return time.replace(tzinfo=UTC) if found[2] else _of_local(time)
+    except ValueError:
         raise DescribedError("signer-time", "a time must have the form YYYYMMDD or YYYYMMDDHHMM[SS], with Z for UTC") from None
+
+
+def _of_local(time: datetime) -> datetime:
+    """Return a time of the local zone in UTC. Windows knows the zone from 1970 to 3000 only: before and after, it is that of a near year."""
+    known = time.replace(year=min(max(time.year, FIRST_YEAR), LAST_YEAR))
+    try:
+        return time.replace(tzinfo=timezone(known.astimezone().utcoffset() or timedelta())).astimezone(UTC)
+    except OverflowError:  # in the first hours of year 1, or in the last ones of 9999
+        return time.replace(tzinfo=UTC)
 
 
 def matches(name: str, patterns: str) -> bool:

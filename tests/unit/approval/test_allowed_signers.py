@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -92,6 +92,24 @@ def test_the_reason_is_named(tmp_path: Path, key: Path) -> None:
 def test_a_later_line_can_allow_what_an_earlier_one_does_not(tmp_path: Path, key: Path) -> None:
     lines = [approvals.line(ANNA, key, 'valid-before="20200101"'), approvals.line("ben@example.com", key), approvals.line(ANNA, key)]
     assert refusal(tmp_path, "\r\n".join(line.strip() for line in lines) + "\r\n\r\n# end", key) == ""
+
+
+class OnWindows(datetime):
+    """Windows converts local times from 1970 to 3000 only."""
+
+    def astimezone(self, tz: tzinfo | None = None) -> datetime:
+        if self.tzinfo is None and not 1971 <= self.year <= 2999:
+            raise OSError(22, "Invalid argument")
+        return super().astimezone(tz)
+
+
+@pytest.mark.parametrize(
+    "option", ['valid-before="99991231"', 'valid-before="99991231235959"', 'valid-after="19700101"', 'valid-after="00010101"']
+)
+@pytest.mark.parametrize("kind", [OnWindows, datetime])
+def test_a_key_can_be_valid_for_ever(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, kind: type, option: str) -> None:
+    monkeypatch.setattr(allowed_signers, "datetime", kind)
+    assert refusal(tmp_path, approvals.line(ANNA, key, option), key) == ""
 
 
 def test_keys_of_other_types_may_be_listed(tmp_path: Path, key: Path) -> None:
