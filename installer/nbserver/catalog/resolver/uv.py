@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,17 @@ def _certificates(path: Path) -> str:
 
 def find() -> str:
     """Return the path of uv: of the Python package, or else on PATH. Raises UsageError."""
-    beside = Path(sys.executable).parent / "uv"
-    found = program_output.search(str(beside)) or program_output.search("uv")
+    folders = dict.fromkeys((Path(sys.executable).parent, *map(Path, _script_folders())))
+    found = next(filter(None, (program_output.search(str(folder / "uv")) for folder in folders)), None) or program_output.search("uv")
     if found is None:
         raise UsageError("uv-missing", "this command needs uv, which is not installed", todo='Run: pip install "nbserver[lock]"')
     return found
+
+
+def _script_folders() -> Iterator[str]:
+    """Yield where pip puts programs, for all users and for this one. On Windows, it is not the folder of Python, and often not on PATH."""
+    yield sysconfig.get_path("scripts")
+    yield sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
 
 
 def _kept(keep: Mapping[str, str]) -> str:
