@@ -95,6 +95,12 @@ def test_other_shells(shell: str, words: str) -> None:
     assert words in nbserver("completion", shell)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_an_inventory_of_windows_powershell_is_completed(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "nbserver.toml").write_bytes("[hosts.win1]\r\n".encode(encoding))
+    assert names(tmp_path / "nbserver.toml") == [("local", "this machine"), ("win1", "host")]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[hosts", b"hosts = 1", b"[hosts]\na = 1\n[groups]\n'../x' = 1\n"])
 def test_an_inventory_with_faults_completes_what_it_can(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "nbserver.toml"

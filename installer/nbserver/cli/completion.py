@@ -10,6 +10,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete, add_completion_class
 
 from nbserver.base.standard_streams import require_written
+from nbserver.base.text_encoding import utf_16
 from nbserver.inventory.names import LOCAL, name_fault
 
 VARIABLE = "_NBSERVER_COMPLETE"
@@ -91,7 +92,8 @@ def names(path: Path) -> list[tuple[str, str]]:
     found = {LOCAL: "this machine"}
     try:
         with path.open("rb") as file:
-            values = tomllib.loads(file.read(LARGEST).decode("utf-8"))
+            content = file.read(LARGEST)
+        values = tomllib.loads(content.decode(utf_16(content) or "utf-8-sig").removeprefix("\ufeff"))
     except (OSError, ValueError):
         return list(found.items())
     for key, kind in (("groups", "group"), ("hosts", "host")):
