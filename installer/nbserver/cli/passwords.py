@@ -52,8 +52,14 @@ def hash_password(host: str, inventory_path: Path, salt: Path | None, as_json: b
 
 
 def _line() -> str:
-    """Return a line of standard input, or an empty text if that is closed. What is not text in it becomes surrogates, which no password may have."""
+    """Return a line of standard input, or an empty text if that is closed. What is not text in it becomes surrogates, which no password may have.
+
+    It is UTF-8, as a secret in a file is, if it can be: on Windows, the encoding of standard input is that of older programs.
+    """
     if not isinstance(sys.stdin, io.TextIOWrapper):
         return ""
-    sys.stdin.reconfigure(errors="surrogateescape")
-    return sys.stdin.readline().rstrip("\r\n")
+    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return line.decode(sys.stdin.encoding, "surrogateescape")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nbserver.base.errors import SecretError
-from nbserver.cli import program
+from nbserver.cli import passwords, program
 from nbserver.run import notebook_password, site_salt
 from nbserver.run.notebook_password import PasswordHashes, check_password, hash_password
 from nbserver.transports.transport import StopRequested
@@ -173,3 +174,20 @@ def test_a_password_on_the_command_line_is_not_repeated(
         program.main()
     said = capsys.readouterr()
     assert ended.value.code == 2 and words in said.err and "Correct-Horse" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("g\u00e9heim\r\n".encode(), "g\u00e9heim"),
+        ("\ufeffg\u00e9heim\n".encode(), "g\u00e9heim"),
+        ("g\u00e9heim\n".encode("cp1252"), "g\u00e9heim"),
+        (b"geheim\nmore\n", "geheim"),
+        (b"", ""),
+        (b"\xff\x81", "\u00ff\udc81"),  # cp1252 has no such character, and no password may have this one
+    ],
+)
+def test_a_password_from_a_pipe_is_utf_8_on_windows_as_well(monkeypatch: pytest.MonkeyPatch, data: bytes, expected: str) -> None:
+    """There, standard input has the encoding of older programs: the hash would be that of another password."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="cp1252"))
+    assert passwords._line() == expected
