@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from nbserver.base.errors import ScriptError
+from nbserver.base.errors import HostError, ScriptError
 from nbserver.transports import last_words, not_run
 from nbserver.transports.answer_limits import ERRORS_KEPT, in_time
 from nbserver.transports.lines import Lines
@@ -70,7 +70,8 @@ class LocalWindowsTransport:
         readers = [
             _thread(_read, process, stream, into, self._closed) for stream, into in ((process.stdout, heard), (process.stderr, errors))
         ]
-        _thread(_write, process.stdin, whole_input(script, envelope, data))
+        broken: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+        _thread(_write, process.stdin, whole_input(script, envelope, data), broken)
         complaint = b""
         lines, patience_ends, silent_until = Lines(self._host.name), math.inf, math.inf
         while any(reader.is_alive() for reader in readers) and time.monotonic() < silent_until:
@@ -92,6 +93,8 @@ class LocalWindowsTransport:
         code = process.wait()
         if patience_ends < math.inf:
             raise StopRequested
+        if not broken.empty():
+            raise broken.get()
         if code not in SCRIPT_ENDED:
             words = last_words.text_of(complaint + _all(errors), "oem" if sys.platform == "win32" else "utf-8")
             reason = last_words.of_exit_code(words, code)
@@ -190,11 +193,14 @@ def _read(process: subprocess.Popen[bytes], stream: IO[bytes], into: queue.Queue
                 return
 
 
-def _write(stream: IO[bytes], blocks: Iterable[bytes]) -> None:
-    """Write to the process. If it has exited, its exit code reports the failure."""
+def _write(stream: IO[bytes], blocks: Iterable[bytes], broken: queue.SimpleQueue[BaseException]) -> None:
+    """Write to the process. If it has exited, its exit code reports the failure. `broken` gets what the blocks raise."""
     with suppress(OSError), stream:
-        for block in blocks:
-            stream.write(block)
+        try:
+            for block in blocks:
+                stream.write(block)
+        except HostError as error:
+            broken.put(error)
 
 
 def _next(found: queue.Queue[bytes]) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +15,7 @@ from nbserver.base.errors import ScriptError
 from nbserver.inventory.local_windows_host import LocalWindowsHost
 from nbserver.transports.local import windows as local_windows
 from nbserver.transports.local.windows import LocalWindowsTransport, environment
+from nbserver.transports.payload import Payload
 from nbserver.transports.transport import StopRequested
 
 
@@ -59,3 +61,23 @@ def test_what_was_written_behind_a_write_of_no_bytes_is_read() -> None:
     with ours, ours.makefile("rb", buffering=0) as stream:
         local_windows._read(process, stream, found, threading.Event())
     assert b"".join(found.queue) == b"an error and its end"
+
+
+def test_a_file_that_cannot_be_read_while_it_is_sent_is_the_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PowerShell then gets less than was announced; what it says about that is of no use."""
+
+    def blocks() -> Iterator[bytes]:
+        yield b"1"
+        raise ScriptError("delivery-unreadable", "could not read it", host="local")
+
+    pipe, code = subprocess.PIPE, "import sys; sys.stdin.buffer.read(); sys.exit('too little')"
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        LocalWindowsTransport, "_start", lambda self: start([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
+    )
+    opened = LocalWindowsTransport(LocalWindowsHost(), threading.Event())
+    with pytest.raises(ScriptError, match="could not read it"):
+        list(opened.run("'begun'", ["mode deliver"], Payload(2, blocks)))
+    assert "Traceback" not in capfd.readouterr().err
