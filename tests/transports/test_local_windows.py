@@ -66,7 +66,14 @@ def test_nul_is_no_terminal(desktop: WindowsDesktop) -> None:
     ) == ["True None", ""]
 
 
-# ---- a program for this machine
+# ---- a program of this machine
+
+
+def test_a_batch_file_gets_its_arguments_whole(desktop: WindowsDesktop) -> None:
+    """As az.cmd, which prints a secret."""
+    desktop.host.path("C:\\show.cmd").write_text("@echo [%1][%2]\n", newline="\r\n")
+    code = "from nbserver.settings import program_output; print(program_output.run(['C:\\\\show.cmd', 'a&b', 'c d'], limit=100).decode().strip())"
+    assert run(desktop, code) == ['["a&b"]["c d"]']
 
 
 def test_the_password_of_a_certificate_reaches_powershell(desktop: WindowsDesktop) -> None:

@@ -15,6 +15,7 @@ from nbserver.base.message import Cause
 from nbserver.base.plain_text import clean
 
 WINDOWS = os.name == "nt"
+BATCH = (".bat", ".cmd")
 SECONDS = 60
 SHOWN = 300  # characters of standard error in a message
 
@@ -32,7 +33,7 @@ def run(command: Sequence[str], *, limit: int, seconds: float = SECONDS) -> byte
     name, end = Path(path).stem, time.monotonic() + seconds
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen([path, *command[1:]], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        process = subprocess.Popen(_started([path, *command[1:]]), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ProgramFailure("program-not-started", "could not start {program} ({reason})", program=name, reason=reason) from None
@@ -54,6 +55,20 @@ def run(command: Sequence[str], *, limit: int, seconds: float = SECONDS) -> byte
     if process.returncode:
         raise _failed(name, process.returncode, clean(bytes(errors.data).decode("utf-8", "replace"), SHOWN))
     return bytes(output.data)
+
+
+def _started(command: Sequence[str]) -> Sequence[str] | str:
+    """Return what starts a program. Windows runs a batch file with cmd.exe, for which & and others end an argument without quotes."""
+    if not WINDOWS or Path(command[0]).suffix.lower() not in BATCH:
+        return command
+    return " ".join(map(_quoted, command))
+
+
+def _quoted(argument: str) -> str:
+    quoted = subprocess.list2cmdline([argument])
+    if quoted.startswith('"'):
+        return quoted
+    return f'"{quoted}{quoted[len(quoted.rstrip(chr(92))) :]}"'  # the last backslashes twice: one before a quote would be part of it
 
 
 class _Reader(threading.Thread):

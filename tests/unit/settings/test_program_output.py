@@ -101,6 +101,22 @@ def test_windows_does_not_search_the_current_folder(tmp_path: Path, monkeypatch:
         assert uv.find() == str(tmp_path / place / "uv.EXE")
 
 
+@pytest.mark.parametrize(
+    ("command", "started"),
+    [
+        (["az.CMD", "--url", "https://x/?a=1&b=2"], '"az.CMD" "--url" "https://x/?a=1&b=2"'),
+        (["C:\\a b\\az.bat", "C:\\x\\", "a b\\", ""], '"C:\\a b\\az.bat" "C:\\x\\\\" "a b\\\\" ""'),
+        (["op.exe", "a&b"], ["op.exe", "a&b"]),
+    ],
+)
+def test_a_batch_file_gets_its_arguments_whole(monkeypatch: pytest.MonkeyPatch, command: list[str], started: object) -> None:
+    """Windows runs it with cmd.exe. tests/transports/test_local_windows.py does so."""
+    monkeypatch.setattr(program_output, "WINDOWS", True)
+    assert program_output._started(command) == started
+    monkeypatch.setattr(program_output, "WINDOWS", False)
+    assert program_output._started(command) == command
+
+
 def secret(code: str) -> str:
     return resolve(SecretReference(command=python(code)), what="password", host="lin1", ask=None)
 
