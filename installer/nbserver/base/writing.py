@@ -35,8 +35,8 @@ def temporary_folder(parent: Path, prefix: str, refusal: AbstractContextManager[
 def folder_for_new_files(parent: Path, prefix: str) -> Iterator[Path]:
     """Create a folder in `parent` for files that are moved to their places, and remove it after the block. Raises OSError.
 
-    On Windows, a file keeps the access list that it got from its first folder. A folder of tempfile has one for its owner alone,
-    as of Python 3.12.4, so that nobody else could read the files in their places.
+    On Windows, a file keeps the access list that it got from its first folder. Since Python 3.11.10 and 3.12.4, a folder of tempfile
+    has one for its owner alone: nobody else could read the files in their places.
     """
     folder = parent / f"{prefix}{secrets.token_hex(8)}"
     folder.mkdir()
