@@ -21,6 +21,7 @@ LARGEST = 256_000_000  # bytes; a host cannot send more than 20 MB per leg
 GROWING = ("events.jsonl", "log.txt")  # may be in the chain more than once: each time as far as it was written
 MOST_SHOWN = 20
 KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody else could have changed")
+LOCK = f".{FILE}.lock"  # of base/file_lock.py
 _END = b'\n  "end": null,\n'
 
 
@@ -54,7 +55,7 @@ def check(folder: Path, anchors: Sequence[Head], hashes: Iterable[str] = ()) -> 
             file=FILE,
         )
     found = read_chain(folder / FILE)
-    _check_files(folder, present - {FILE, signed_head.SIGNATURE}, found)
+    _check_files(folder, present - {FILE, signed_head.SIGNATURE, *_lock(folder)}, found)
     _check_heads(found, anchors, hashes)
     if found.faults:
         shown = found.faults[:MOST_SHOWN]
@@ -90,6 +91,14 @@ def _files(folder: Path) -> set[str]:
                 "run-file-not-regular", "must be a regular file", where=plain_file.shown(folder / name), todo="{advice}", advice=KEPT
             )
     return found
+
+
+def _lock(folder: Path) -> set[str]:
+    """Return the name of the lock of the chain, without content, or nothing. On Windows, it stays if a virus scanner has it open."""
+    try:
+        return {LOCK} if os.lstat(folder / LOCK).st_size == 0 else set()
+    except FileNotFoundError:
+        return set()
 
 
 def _is_folder(path: Path) -> bool:

@@ -181,6 +181,18 @@ def test_a_removed_host_and_an_added_file_are_found(site: Site, copy: Path) -> N
     assert code(site, copy) == ", ".join(["run-file-missing"] * 5)
 
 
+def test_a_lock_that_could_not_be_removed_is_no_change(site: Site, copy: Path) -> None:
+    """On Windows, a virus scanner can have it open just then."""
+    lock = copy / chain_check.LOCK
+    with file_lock.locked(copy / chain.FILE, 0):
+        assert lock.exists()
+        assert site.check(copy).head == site.anchors[-1]
+    lock.touch(0o600)
+    assert site.check(copy).head == site.anchors[-1]
+    lock.write_bytes(b"x")
+    assert code(site, copy) == "run-file-not-in-chain"
+
+
 def rewrite(folder: Path, until: int | None = None) -> None:
     """Write a chain that fits the files, as somebody can who knows how nbserver does it."""
     found = [chain.parse(line) for line in (folder / "chain.jsonl").read_bytes().splitlines(keepends=True)]
