@@ -81,7 +81,7 @@ def test_the_password_of_a_certificate_reaches_powershell(desktop: WindowsDeskto
     code = r"""
 from nbserver.commands import signing
 before, _, _ = signing.POWERSHELL.partition("$certificate")
-signing.POWERSHELL = before + "throw ((@($password.ToCharArray() | ForEach-Object { [int]$_ }) -join '-') + ' ' + $env:PSModulePath)"
+signing.POWERSHELL = before + "(@($password.ToCharArray() | ForEach-Object { [int]$_ }) -join '-') + ' ' + $env:PSModulePath; exit 1"
 try:
     signing._with_powershell(signing.Signer(Path("own.pfx"), password="g\u00e9\u3042"), Path("script.ps1"))
 except Exception as error:
