@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,7 @@ def scanned(monkeypatch: pytest.MonkeyPatch, held: int = 1) -> set[Path]:
             raise PermissionError(13, "Access is denied")
         return replace(self, target)
 
-    monkeypatch.setattr(atomic_file.sys, "platform", "win32")
+    monkeypatch.setattr(atomic_file, "sys", SimpleNamespace(platform="win32"))  # for nothing else: ssl would ask Windows
     monkeypatch.setattr(atomic_file, "PATIENCE", 0.1)
     monkeypatch.setattr(Path, "replace", refuse)
     monkeypatch.setattr(Path, "rename", refuse)

@@ -76,21 +76,6 @@ def test_a_batch_file_gets_its_arguments_whole(desktop: WindowsDesktop) -> None:
     assert run(desktop, code) == ['["a&b"]["c d"]']
 
 
-def test_the_password_of_a_certificate_reaches_powershell(desktop: WindowsDesktop) -> None:
-    """Whatever the code page of the console is. PSModulePath of PowerShell 7 would keep Windows PowerShell from signing."""
-    code = r"""
-from nbserver.commands import signing
-before, _, _ = signing.POWERSHELL.partition("$certificate")
-signing.POWERSHELL = before + "(@($password.ToCharArray() | ForEach-Object { [int]$_ }) -join '-') + ' ' + $env:PSModulePath; exit 1"
-try:
-    signing._with_powershell(signing.Signer(Path("own.pfx"), password="g\u00e9\u3042"), Path("script.ps1"))
-except Exception as error:
-    print(error)
-"""
-    (said,) = run(desktop, code)
-    assert "103-233-12354" in said and "nowhere" not in said
-
-
 # ---- the transport
 
 

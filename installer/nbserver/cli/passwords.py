@@ -58,7 +58,7 @@ def _line() -> str:
     """
     if not isinstance(sys.stdin, io.TextIOWrapper):
         return ""
-    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    line: bytes = sys.stdin.buffer.readline().rstrip(b"\r\n")
     try:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SECONDS = 120
 OSSLSIGNCODE = "osslsigncode"
 INSTALL = "Install osslsigncode 2.9 or newer"
+# -InputFormat None: PowerShell leaves standard input to the command. -OutputFormat Text: errors are text, not CLIXML.
+OPTIONS = ("-NoProfile", "-NonInteractive", "-InputFormat", "None", "-OutputFormat", "Text", "-Command")
 # Not tried on Windows: the engine of the tests cannot sign.
 POWERSHELL = """\
 $ErrorActionPreference = 'Stop'
@@ -115,7 +117,7 @@ def _with_powershell(signer: Signer, path: Path) -> None:
             todo="Specify a PFX file with --sign, or install osslsigncode 2.9 or newer",
         )
     program = str(Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), r"System32\WindowsPowerShell\v1.0\powershell.exe"))
-    command = [program, "-NoProfile", "-NonInteractive", "-Command", POWERSHELL]
+    command = [program, *OPTIONS, POWERSHELL]
     _run(command, signer, {"NBSERVER_SIGN_WITH": str(signer.certificate.absolute()), "NBSERVER_SIGN_FILE": str(path)})
 
 

@@ -51,6 +51,22 @@ def test_a_signed_script_is_the_script_and_a_block(files: dict[str, bytes], sign
     assert signature.split(with_key)[0] == files["win1.ps1"]
 
 
+def test_what_windows_powershell_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must leave standard input alone, and PowerShell 7 names modules that it cannot load."""
+    started: list[tuple[list[str], bytes, set[str]]] = []
+
+    def run(command: list[str], *, input: bytes, env: dict[str, str], **more: object) -> subprocess.CompletedProcess[bytes]:
+        started.append((command, input, {name.upper() for name in env}))
+        return subprocess.CompletedProcess(command, 0, b"", b"")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("PSModulePath", "C:\\Program Files\\PowerShell\\7\\Modules")
+    signing._with_powershell(Signer(Path("own.pfx"), password="g\u00e9heim"), Path("script.ps1"))
+    ((command, given, names),) = started
+    assert given.decode() == "g\u00e9heim\n" and "UTF8" in command[-1] and "-InputFormat None" in " ".join(command)
+    assert "NBSERVER_SIGN_FILE" in names and "PSMODULEPATH" not in names
+
+
 def test_osslsigncode_verifies_it(signed: dict[str, bytes], signer: Signer, tmp_path: Path) -> None:
     put(signed, tmp_path / "rendered")
     command = ["osslsigncode", "verify", "-CAfile", str(signer.certificate.with_name("cert.pem")), "-in"]

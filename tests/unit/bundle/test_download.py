@@ -8,12 +8,10 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from nbserver.base import file_lock
 from nbserver.base.errors import DownloadError, OutputError
 from nbserver.bundle import check, contents, fetch, source
 from nbserver.bundle.contents import File
@@ -54,7 +52,6 @@ def test_a_bundle_is_complete_and_a_second_run_fetches_nothing(server: Served, t
 
 def test_a_file_that_a_virus_scanner_looks_at_gets_into_the_bundle(server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks at a program that was just downloaded for as long as at nothing else. Then it still has the folder open."""
-    monkeypatch.setattr(file_lock, "locked", lambda path, seconds: nullcontext())  # the lock of Windows needs Windows
     held = scanned(monkeypatch)
     monkeypatch.setattr(os, "rmdir", lambda path, **more: (_ for _ in ()).throw(PermissionError(13, "Access is denied")))
     download(tmp_path, server.file("a"))
