@@ -61,6 +61,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
     exec 4</dev/fd/4                               # without the end that writes
     IFS= read -r -u 4 || exit
     export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
+    unset TZ                                       # their logs have the time of the host, as usual
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
         shift

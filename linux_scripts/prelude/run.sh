@@ -14,8 +14,8 @@ umask 077
 IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
-TZ=UTC0
-unset BASH_ENV                                     # programs that are scripts of bash would read it
+export TZ=UTC0                                     # bash ignores it unless it is exported
+unset BASH_ENV TMOUT                               # bash programs would read the file; reads would end after TMOUT
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
