@@ -130,6 +130,19 @@ def test_what_was_there_stays(host: Sandbox) -> None:
     assert "nb-below" in installed(host) and "nb-top" not in installed(host)
 
 
+def test_what_nothing_needs_stays_on_a_host_that_removes_it(host: Sandbox) -> None:
+    """APT::Get::AutomaticRemove: with each package that comes or goes, apt removes those that nothing needs."""
+    host.run("apt-get", "-q", "update")
+    host.run("apt-get", "-qy", "install", "nb-else")
+    host.run("apt-mark", "auto", "nb-else")
+    host.write("/etc/apt/apt.conf.d/99nb", 'APT::Get::AutomaticRemove "true";\n')
+    before = installed(host)
+    done = run(host, "apply", [STEP])
+    assert done.outcome == "ok" and "nb-else" in installed(host), words(done)
+    done = run(host, "undo", [STEP])
+    assert done.outcome == "ok" and done.of("warning") == [] and installed(host) == before, words(done)
+
+
 def test_what_another_package_needs_meanwhile_stays(host: Sandbox) -> None:
     assert run(host, "apply", [STEP]).outcome == "ok"
     host.run("apt-get", "-qy", "install", "nb-other")
