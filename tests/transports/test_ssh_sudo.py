@@ -11,7 +11,7 @@ import pytest
 
 from nbserver.base.errors import AuthenticationError
 from nbserver.run.envelope import Envelope
-from nbserver.transports.ssh.bootstrap import bootstrap
+from nbserver.transports.ssh.bootstrap import PROMPT, bootstrap
 from nbserver.transports.transport import LogonSecrets
 from tests import canary
 from tests.boxes.ssh.fixtures import PASSWORD, connected, host_of, refused, said, sshd, state, text_of, user, wait_until, who  # noqa: F401
@@ -96,6 +96,26 @@ def test_a_second_factor(sshd: Sshd, user: User, state: Path) -> None:
         )
     finally:
         user.pam()
+
+
+def test_sudo_rs_asks_in_its_own_words(sshd: Sshd, user: User, state: Path) -> None:
+    """As in src/pam/converse.rs of sudo-rs: the prompt of -p in brackets, then the question. Ubuntu has it as sudo since 25.10."""
+    start_up, programs = user.home / ".bashrc", state / "programs"
+    programs.mkdir(mode=0o755)
+    ask = f"""printf '[sudo: {PROMPT}] %s' "$1" >&2; IFS= read -r REPLY; printf '\\n' >&2"""
+    start_up.write_text(f"PATH={programs}:$PATH\n")
+    host = host_of(sshd, user, sudo=True, connect_timeout=10)
+    try:
+        for then, expected in (
+            ("ask 'Verification code: '", f"asks {user.name} for a second secret after the password"),
+            ("echo 'sudo: Authentication failed, try again.' >&2; ask 'Password: '", "sudo on the host rejected sudo_password"),
+        ):
+            program = programs / "sudo"
+            program.write_text(f"#!/bin/bash\nask() {{ {ask}; }}\nask 'Password: '\n[[ $REPLY == {PASSWORD} ]] || exit 1\n{then}\nexit 1\n")
+            program.chmod(0o755)
+            assert expected in refused(host, AuthenticationError, sudo_password=PASSWORD)
+    finally:
+        start_up.unlink()
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # Exit codes of a script that ran: done, differs, failed with an event, a reboot is needed.
 SCRIPT_ENDED = (0, 2, 3, 102)
 # sudo's prompt, but not its text in a command line that a shell shows before it runs it (set -x in bash, set echo in csh).
-_PROMPT = re.compile(re.escape(PROMPT.encode()) + rb"(?!'| --)")
+# sudo-rs shows [sudo: PROMPT] and then the question itself.
+_PROMPT = re.compile(rb"(?:\[sudo: )?" + re.escape(PROMPT.encode()) + rb"(?!'| --)")
 
 
 class SshTransport:
