@@ -143,12 +143,18 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 }
 
 # Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
-# no other members. The folder must not have an access list, which `ls` shows as a plus sign.
+# no other members. The folder must not have an access list.
 is_own_group() { # FOLDER
-    local user='' group='' members='' list=''
+    local user='' group='' members=''
     IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
-    read -r list _ < <(ls -dl -- "$1/.") || true
-    [[ (! $members || $members == "$group") && $list && $list != *+ ]]
+    [[ ! $members || $members == "$group" ]] && ! has_access_list "$1"
+}
+
+# Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.
+has_access_list() { # FOLDER
+    local mode=''
+    read -r mode _ < <(ls -dl -- "$1/.") || true
+    [[ ! $mode || $mode == *+ ]]
 }

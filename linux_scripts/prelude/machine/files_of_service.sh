@@ -41,7 +41,7 @@ read_lost_files() { # FOLDER
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
-            if can_service_write "$1"; then return; fi
+            if can_service_write "$1" || is_open_by_list "$1"; then return; fi
             IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
             ;;
     esac

@@ -11,8 +11,16 @@ can_service_write() { # PATH
     [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
 }
 
+# Whether an access list lets the service write in the folder. Such a list can allow more or less than the mode says
+# (acl(5)), so the kernel is asked, as the user of the service.
+is_open_by_list() { # PATH
+    if [[ ! -d $1 ]] || ! has_access_list "$1" || ! has_user "$SERVICE_USER"; then return 1; fi
+    read_service_user
+    for_page "$1" test -w . -a -x . 2>/dev/null
+}
+
 compare_notebook_folder() {
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY" && ! is_open_by_list "$NB_NOTEBOOK_DIRECTORY"; then
         differs notebook-folder-access 'notebook server access to {path}' 'no access' 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
@@ -25,11 +33,23 @@ compare_notebook_folder() {
 
 add_service_access() { # PATH
     assert_no_lost_files "$1"
+    if has_access_list "$1"; then
+        assert_open_by_list "$1"
+        return
+    fi
     if can_service_write "$1"; then return; fi
     hold_folder "$1"
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
     chmod -- g+rwx "$HELD"
+}
+
+# In a folder with an access list, chmod would give the group nothing, and could give others more: the group bits of its
+# mode are the most that the list allows.
+assert_open_by_list() { # PATH
+    if is_open_by_list "$1"; then return; fi
+    fail notebook-folder-access-list 'the access control list of {path} does not let the service write to this '\
+'folder. Run setfacl --modify user:{user}:rwx {path}, then run nbserver apply again' path "$1" user "$SERVICE_USER"
 }
 
 # A folder for notebooks that this script created belongs to the service, and so do the files in it.
@@ -76,5 +96,23 @@ AS_SERVICE=(false)
 
 read_service_user() {
     if [[ ! $GOOD_ACCOUNT ]]; then read_account "$SERVICE_USER"; fi
-    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
+    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs)
+    if can_keep_apart; then AS_SERVICE+=(--{inh,ambient}-caps="-all,+$UNUSED_CAPABILITY"); fi
+    AS_SERVICE+=(--)
+}
+
+# Code in a notebook runs as the same user. It must not take over a program that this script runs outside of the unit,
+# by writing to its memory. The kernel allows that only to a process with at least the same capabilities (ptrace(2)), so
+# the program keeps one that means nothing (capabilities(7)). A container may not have it.
+UNUSED_CAPABILITY=net_broadcast                    # bit 11
+
+can_keep_apart() {
+    local name value
+    while read -r name value; do
+        if [[ $name == CapPrm: ]]; then
+            (((16#$value >> 11) & 1))
+            return
+        fi
+    done </proc/self/status
+    return 1
 }
