@@ -34,66 +34,66 @@
 #  1240  left_program           Stop a program that an interrupted run left running.
 #  1301  record                 Record the previous state of everything that is changed, and restore it.
 #  1445  programs               Run other programs until they exit, and report their output.
-#  1601  paths                  Open folders without following links, and find out who could replace them.
-#  1756  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1835  folders                Create folders, and set who may use them.
-#  1918  files                  Write text files, and restore the files that were replaced.
-#  2011  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2078  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2123  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2256  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2314  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2395  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2598  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2775  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2927  zypper                 Run zypper, without questions.
-#  3058  units                  Install and remove units of systemd.
-#  3151  service_unit           Compare the unit of the notebook server, and install it.
-#  3339  service                Find out what the unit of the notebook server does.
-#  3438  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3580  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3647  certificate_program    Create a certificate with OpenSSL.
-#  3655  starter                Define the Python program that starts the notebook server.
-#  3886  port                   Find out which program uses the notebook port, and check the address of the server.
-#  3977  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4050  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4138  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4199  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4269  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4313  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4346  installed_files        Compare the files of the environment with those that were installed.
-#  4494  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4556  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4780  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4805  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4942  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5183  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5349  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5426  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5614  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5893  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6092  server_life            Restart or stop the installed server: modes restart and stop.
-#  6226  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6354  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6486  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6532  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6867  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  6975  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7010  server_log             Send the log of the notebook server: mode logs.
-#  7079  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1602  paths                  Open folders without following links, and find out who could replace them.
+#  1763  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1842  folders                Create folders, and set who may use them.
+#  1925  files                  Write text files, and restore the files that were replaced.
+#  2018  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2085  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2130  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2263  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2321  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2440  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2643  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2820  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2975  zypper                 Run zypper, without questions.
+#  3106  units                  Install and remove units of systemd.
+#  3199  service_unit           Compare the unit of the notebook server, and install it.
+#  3387  service                Find out what the unit of the notebook server does.
+#  3486  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3628  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3695  certificate_program    Create a certificate with OpenSSL.
+#  3703  starter                Define the Python program that starts the notebook server.
+#  3934  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4025  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4098  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4186  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4247  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4317  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4361  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4394  installed_files        Compare the files of the environment with those that were installed.
+#  4542  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4604  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4828  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4853  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4990  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5231  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5397  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5474  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5662  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5941  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6140  server_life            Restart or stop the installed server: modes restart and stop.
+#  6274  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6402  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6534  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6580  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6915  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7023  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7058  server_log             Send the log of the notebook server: mode logs.
+#  7127  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7118  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7152  python                 Install Python from the distribution.
-#  7210  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7281  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7294  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7313  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7421  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7621  service                Run the notebook server as a service that starts with the system.
-#  7760  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7827  check                  Check that the server presents its certificate and refuses requests without a password.
-#  7979  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8070  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7166  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7200  python                 Install Python from the distribution.
+#  7258  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7329  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7342  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7361  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7469  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7669  service                Run the notebook server as a service that starts with the system.
+#  7808  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7875  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8027  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8118  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -496,8 +496,8 @@ umask 077
 IFS=$' \t\n'
 PATH=/usr/sbin:/usr/bin:/sbin:/bin                 # the programs of the system, regardless of the caller's PATH
 export PATH LC_ALL=C                               # messages of programs and sorting are the same everywhere
-TZ=UTC0
-unset BASH_ENV                                     # programs that are scripts of bash would read it
+export TZ=UTC0                                     # bash ignores it unless it is exported
+unset BASH_ENV TMOUT                               # bash programs would read the file; reads would end after TMOUT
 
 # Builtins do most checks, because starting a process costs more. A function that returns a value sets REPLY. A function
 # whose name begins with has_, is_, or can_ only checks, and may be used in a condition.
@@ -1505,6 +1505,7 @@ become_program() { # [env NAME=VALUE...] PROGRAM [ARGUMENT...]
     exec 4</dev/fd/4                               # without the end that writes
     IFS= read -r -u 4 || exit
     export NBSERVER_RUN=$RUN_ID                    # see prelude/left_program
+    unset TZ                                       # their logs have the time of the host, as usual
     umask 022                                      # everybody may read what programs create, as usual
     if [[ $1 == env ]]; then
         shift
@@ -1743,14 +1744,20 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 }
 
 # Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
-# no other members. The folder must not have an access list, which `ls` shows as a plus sign.
+# no other members. The folder must not have an access list.
 is_own_group() { # FOLDER
-    local user='' group='' members='' list=''
+    local user='' group='' members=''
     IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
-    read -r list _ < <(ls -dl -- "$1/.") || true
-    [[ (! $members || $members == "$group") && $list && $list != *+ ]]
+    [[ ! $members || $members == "$group" ]] && ! has_access_list "$1"
+}
+
+# Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.
+has_access_list() { # FOLDER
+    local mode=''
+    read -r mode _ < <(ls -dl -- "$1/.") || true
+    [[ ! $mode || $mode == *+ ]]
 }
 
 # ---- prelude: locations ----------------------------------------------------------------------------
@@ -2296,7 +2303,7 @@ read_lost_files() { # FOLDER
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
-            if can_service_write "$1"; then return; fi
+            if can_service_write "$1" || is_open_by_list "$1"; then return; fi
             IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
             ;;
     esac
@@ -2324,8 +2331,16 @@ can_service_write() { # PATH
     [[ $owner == *":$SERVICE_USER" ]] && (((mode & group_all) == group_all))
 }
 
+# Whether an access list lets the service write in the folder. Such a list can allow more or less than the mode says
+# (acl(5)), so the kernel is asked, as the user of the service.
+is_open_by_list() { # PATH
+    if [[ ! -d $1 ]] || ! has_access_list "$1" || ! has_user "$SERVICE_USER"; then return 1; fi
+    read_service_user
+    for_page "$1" test -w . -a -x . 2>/dev/null
+}
+
 compare_notebook_folder() {
-    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY"; then
+    if ! can_service_write "$NB_NOTEBOOK_DIRECTORY" && ! is_open_by_list "$NB_NOTEBOOK_DIRECTORY"; then
         differs notebook-folder-access 'notebook server access to {path}' 'no access' 'read and write' \
             path "$NB_NOTEBOOK_DIRECTORY"
     fi
@@ -2338,11 +2353,23 @@ compare_notebook_folder() {
 
 add_service_access() { # PATH
     assert_no_lost_files "$1"
+    if has_access_list "$1"; then
+        assert_open_by_list "$1"
+        return
+    fi
     if can_service_write "$1"; then return; fi
     hold_folder "$1"
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
     chmod -- g+rwx "$HELD"
+}
+
+# In a folder with an access list, chmod would give the group nothing, and could give others more: the group bits of its
+# mode are the most that the list allows.
+assert_open_by_list() { # PATH
+    if is_open_by_list "$1"; then return; fi
+    fail notebook-folder-access-list 'the access control list of {path} does not let the service write to this '\
+'folder. Run setfacl --modify user:{user}:rwx {path}, then run nbserver apply again' path "$1" user "$SERVICE_USER"
 }
 
 # A folder for notebooks that this script created belongs to the service, and so do the files in it.
@@ -2389,7 +2416,25 @@ AS_SERVICE=(false)
 
 read_service_user() {
     if [[ ! $GOOD_ACCOUNT ]]; then read_account "$SERVICE_USER"; fi
-    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs --)
+    AS_SERVICE=(setsid -- setpriv --reuid="$ACCOUNT_NUMBER" --regid="$ACCOUNT_GROUP" --clear-groups --no-new-privs)
+    if can_keep_apart; then AS_SERVICE+=(--{inh,ambient}-caps="-all,+$UNUSED_CAPABILITY"); fi
+    AS_SERVICE+=(--)
+}
+
+# Code in a notebook runs as the same user. It must not take over a program that this script runs outside of the unit,
+# by writing to its memory. The kernel allows that only to a process with at least the same capabilities (ptrace(2)), so
+# the program keeps one that means nothing (capabilities(7)). A container may not have it.
+UNUSED_CAPABILITY=net_broadcast                    # bit 11
+
+can_keep_apart() {
+    local name value
+    while read -r name value; do
+        if [[ $name == CapPrm: ]]; then
+            (((16#$value >> 11) & 1))
+            return
+        fi
+    done </proc/self/status
+    return 1
 }
 
 # ---- prelude: users --------------------------------------------------------------------------------
@@ -2782,8 +2827,11 @@ DPKG_LOCKS=(/var/lib/dpkg/lock-frontend /var/lib/dpkg/lock)
 # needrestart must not restart services: it is suspended (version 3.0 and newer), or only lists them.
 APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none APT_LISTBUGS_FRONTEND=none
     NEEDRESTART_SUSPEND=1 NEEDRESTART_MODE=l)
-APT_OPTIONS=(--quiet --yes -o DPkg::Lock::Timeout=300
+# What nothing needs any more stays, even if the host is configured to remove it with each installation.
+KEEP_UNUSED=(-o APT::Get::AutomaticRemove=false)
+APT_OPTIONS=(--quiet --yes "${KEEP_UNUSED[@]}" -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
+APT_PLAN=(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}")
 
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
@@ -2877,7 +2925,7 @@ read_new_packages_apt() { # NAME...
     while IFS= read -r line; do
         OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <(apt-get --simulate --quiet --yes --no-install-recommends install -- "$@" 2>&1)
+    done < <("${APT_PLAN[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then
         error_text
@@ -2898,7 +2946,7 @@ read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
-    done < <(apt-get --simulate --quiet --yes purge -- "$@" 2>/dev/null)
+    done < <("${APT_PLAN[@]}" purge -- "$@" 2>/dev/null)
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \
