@@ -15,7 +15,9 @@ step time 'somebody asks for the time'
 time_test() { [[ -e /run/asked ]] || differs asked time '' asked; }
 time_apply() { run_program date +%z; : >/run/asked; start_of_process $$; note since 'since {time}' time "$REPLY"; }
 """
-FIVE_HOURS_BEHIND = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lBB", -5 * 3600, 0, 0) + b"EST\0"  # tzfile(5)
+FIVE_HOURS_BEHIND = (
+    b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lBB", -5 * 3600, 0, 0) + b"EST\0"
+)  # tzfile(5)
 
 
 def test_times_are_in_utc_wherever_the_host_is(sandbox: Sandbox) -> None:
