@@ -25,7 +25,11 @@ _CHECK = Words(
 )
 
 WINDOWS_MACHINE = {
-    "preflight": Words(f"{_PREFLIGHT}: rights, processor, Windows release, disk, memory limit, and clock", "nbserver plan"),
+    "preflight": Words(
+        f"{_PREFLIGHT}: PowerShell, processor, rights, execution policy, Windows release, Universal C Runtime, notebook folder, clock, disk, "
+        "and memory limit",
+        "nbserver plan",
+    ),
     "tls": Words("Nothing on the host. Enables TLS 1.2 for the downloads of this run", "The step tls in the script"),
     "ie_esc": Words(
         "Turns off IE Enhanced Security Configuration for administrators while other steps have work to do, and restores it in the same run",
@@ -94,7 +98,10 @@ WINDOWS_MACHINE = {
     ),
 }
 WINDOWS_USER = {
-    "preflight": Words(f"{_PREFLIGHT}: processor, Windows release, disk, and clock", "nbserver plan"),
+    "preflight": Words(
+        f"{_PREFLIGHT}: PowerShell, processor, execution policy, Windows release, Universal C Runtime, clock, disk, and port",
+        "nbserver plan",
+    ),
     "python": Words("Nothing. Requires the Python {python_version} that runs nbserver", "nbserver plan"),
     "packages": Words(
         "Creates a virtual environment in %LOCALAPPDATA%\\nbserver\\programs with exactly the packages of the lock, and imports the core packages",
@@ -125,7 +132,11 @@ WINDOWS_USER = {
     ),
 }
 LINUX_MACHINE = {
-    "preflight": Words(f"{_PREFLIGHT}: rights, processor, disk, systemd, distribution, file systems, address, and port", "nbserver plan"),
+    "preflight": Words(
+        f"{_PREFLIGHT}: processor, rights, programs, systemd, distribution, folders, account of the service, clock, file systems, disk, "
+        "name resolution, address, and port",
+        "nbserver plan",
+    ),
     "python": Words(
         "Installs the distribution's Python with venv, if missing",
         "apt list python3-venv, or zypper search -i python3",
@@ -166,13 +177,15 @@ LINUX_MACHINE = {
     "check": _CHECK,
     "cleanup": Words(
         "Removes the environments of an earlier release or other settings, and restores what only earlier settings needed, once the new "
-        "server has answered",
+        "server has answered. The previous environment is kept",
         "ls /opt/nbserver",
         NOT_BY_HAND,
     ),
 }
 LINUX_USER = {
-    "preflight": Words(f"{_PREFLIGHT}: processor, disk, file systems, address, and port", "nbserver plan"),
+    "preflight": Words(
+        f"{_PREFLIGHT}: processor, programs, folders, file systems, disk, name resolution, address, and port", "nbserver plan"
+    ),
     "python": Words("Nothing. Requires a Python with venv that is already on the host", "nbserver plan"),
     "packages": Words(
         "Creates a virtual environment in ~/.local/share/nbserver with exactly the packages of the lock",
@@ -198,7 +211,7 @@ LINUX_USER = {
     ),
     "check": _CHECK,
     "cleanup": Words(
-        "Removes the environment of an earlier release once the new server has answered",
+        "Removes environments of earlier releases once the new server has answered, except the previous one",
         "ls ~/.local/share/nbserver",
         NOT_BY_HAND,
     ),

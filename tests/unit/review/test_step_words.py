@@ -46,6 +46,52 @@ def test_the_table_in_the_documentation_has_the_same_steps(page: str, system: st
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(WORDS[system, "machine"])
 
 
+# What the words call each requirement of the step preflight; "" for one that only warns.
+REQUIREMENTS = {
+    "address": "address",
+    "architecture": "processor",
+    "clock": "clock",
+    "disk_space": "disk",
+    "distribution": "distribution",
+    "execution_policy": "execution policy",
+    "files": "folders",
+    "folders_writable": "file systems",
+    "free_inodes": "disk",
+    "name_resolution": "name resolution",
+    "notebook_access": "folders",
+    "notebook_folder": "folder",
+    "notebook_port": "port",
+    "other_configuration": "",
+    "own_folders": "folders",
+    "process": "PowerShell",
+    "programs": "programs",
+    "restart": "",
+    "rights": "rights",
+    "service_user": "account of the service",
+    "shell_memory": "memory limit",
+    "smart_app_control": "",
+    "systemd": "systemd",
+    "universal_runtime": "Universal C Runtime",
+    "windows_version": "Windows release",
+    "writable_system": "file systems",
+}
+
+
+@pytest.mark.parametrize(("system", "scope"), BODIES)
+def test_the_words_of_preflight_name_everything_that_it_refuses(system: str, scope: str) -> None:
+    folder, file = ("ps_scripts", "preflight.ps1") if system == "Windows" else ("linux_scripts", "preflight.sh")
+    text = (CHECKOUT / folder / "steps" / scope / file).read_text("utf-8")
+    required = re.findall(r"^ +(?:require|Assert-Requirement) (\w+)", text, re.MULTILINE)
+    assert required
+    listed = WORDS[system, scope]["preflight"].changes.partition(": ")[2]
+    assert [name for name in required if REQUIREMENTS[name] not in listed] == []
+
+
+@pytest.mark.parametrize(("system", "scope"), BODIES)
+def test_the_words_of_cleanup_say_that_the_previous_environment_stays(system: str, scope: str) -> None:
+    assert "previous" in WORDS[system, scope]["cleanup"].changes
+
+
 def test_several_values_are_listed_and_many_are_named_by_their_key() -> None:
     hosts = [{"notebook.port": str(port)} for port in (1, 2, 2)]
     assert filled("on {notebook_port}", hosts) == "on 1 or 2"
