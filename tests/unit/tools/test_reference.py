@@ -111,9 +111,14 @@ CALL = re.compile(
 
 def commands_in_code(text: str) -> list[str]:
     """Return the arguments of each call of nbserver in the code of a page."""
+    return [arguments for arguments, _ in calls_in_code(text)]
+
+
+def calls_in_code(text: str) -> list[tuple[str, bool]]:
+    """Return the arguments of each call of nbserver in the code of a page, and whether they end with their line."""
     code = code_lines(text)
-    lines = [line for number, line in enumerate(text.splitlines()) if number in code]
-    return [found[1].strip() for line in lines for found in CALL.finditer(line)]
+    lines = [line.rstrip() for number, line in enumerate(text.splitlines()) if number in code]
+    return [(found[1].strip(), found.end() == len(line)) for line in lines for found in CALL.finditer(line)]
 
 
 @pytest.mark.parametrize("page", [name for name, text in PAGES.items() if commands_in_code(text)])
@@ -127,6 +132,20 @@ def test_a_call_of_nbserver_on_a_page_has_a_command_and_options_that_exist(page:
         assert {word for word in words if re.match(r"--?[a-z]", word)} <= options, f"nbserver {call}"
 
 
+@pytest.mark.parametrize("page", [name for name, text in PAGES.items() if commands_in_code(text)])
+def test_no_call_of_nbserver_on_a_page_is_broken_into_two_lines(page: str) -> None:
+    take_value = {
+        name
+        for _, command in leaves(cli, "nbserver")
+        for option in command.params
+        if isinstance(option, click.Option) and not option.is_flag
+        for name in option.opts
+    }
+    assert "--openssl-index" in take_value
+    assert [call for call, is_whole_line in calls_in_code(PAGES[page]) if is_whole_line and call.split()[-1] in take_value] == []
+
+
 def test_a_wrong_call_on_a_page_would_be_found() -> None:
     text = "Run\n\n    x && .venv/bin/nbserver plan web --frobnicate > y  # nbserver z\n    -Argument 'apply lab'\n    a\\nbserver.exe up\n"
     assert commands_in_code(text) == ["plan web --frobnicate", "apply lab", "up"]
+    assert calls_in_code("    nbserver init --user 'a b'\n    nbserver plan -i\n") == [("init --user", False), ("plan -i", True)]
