@@ -64,3 +64,40 @@ def test_each_dependency_has_its_reason() -> None:
     wanted = [line for line in setup["options"]["install_requires"].split("\n") if line and not line.startswith("#")]
     table = (CHECKOUT / "CONTRIBUTING.md").read_text("utf-8").partition("## Dependencies")[2]
     assert re.findall(r"^\| ([\w-].*?[<>=].*?) \|", table, re.MULTILINE) == wanted
+
+
+ITEM = re.compile(r"(?:[-*]|\d+\.) ")
+
+
+def outside_of_its_item(text: str) -> list[str]:
+    """Return the lines that the site shows outside of the list item to which they belong, or not as code.
+
+    After an empty line, the text of an item is indented by four spaces, and code by eight. After such text, an empty line is before
+    the next item.
+    """
+    found = []
+    in_list = fenced = in_further_text = False
+    previous = ""
+    for line in text.splitlines():
+        fenced = fenced != line.lstrip().startswith("```")
+        indent = len(line) - len(line.lstrip(" "))
+        if line.strip() and not fenced:
+            if indent == 0:
+                in_list = bool(ITEM.match(line))
+                found += [line] if in_list and previous and in_further_text else []
+                in_further_text = False
+            elif in_list and not previous:
+                in_further_text = True
+                found += [line] if indent < 8 and indent != 4 else []
+        previous = line.strip()
+    return found
+
+
+@pytest.mark.parametrize("page", [CHECKOUT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_what_belongs_to_a_list_item_is_shown_in_it(page: Path) -> None:
+    assert outside_of_its_item(page.read_text("utf-8")) == []
+
+
+def test_a_line_outside_of_its_item_would_be_found() -> None:
+    assert outside_of_its_item("1. a\n\n   b\n2. c\n\n      d\n") == ["   b", "2. c", "      d"]
+    assert outside_of_its_item("1.  a\n    a\n\n    b\n\n        c\n\n2.  d\n3.  e\n\nf\n") == []
