@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Entry:
     """`remedy` is what to do, if it is separate from the text. `file` is relative to the checkout.
 
-    `kind` is "", "part" of another message, or, in a script, "difference" or "step". `words` are the literal words of a difference: what is, and what should be.
+    `kind` is "", "part" of another message, or, in a script, "difference" or "step". `words` are the literal words of a difference: what is, and what should be; "" is absent.
     `place` is what precedes the text of an error: "HOST", "WHERE", or a literal; or "" if nothing does.
     """
 

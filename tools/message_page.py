@@ -19,7 +19,8 @@ recognize an error by its code (see [Formats](formats.md#messages)).
 `HOST` is the name of a host, and `WHERE` is another place: a file with its line, a folder, a URL, or a key. `{name}` is
 a named value; it can be a message itself, such as the reason of an error. A message without a separate remedy says what
 to do in its text. `{advice}` and `{ways}` are remedies that depend on the case. In a script, a difference names what
-differs, and a step names the state that it ensures. `tools/messages` writes this page from the source; do not edit it.
+differs, and its values are words for the actual and the expected state, such as `absent`. A step names the state that
+it ensures. `tools/messages` writes this page from the source; do not edit it.
 """
 PARTS = """\
 A part is never shown alone: it is a value of a message in the table above, such as the reason of an error or what to
@@ -62,13 +63,13 @@ def templates(systems: Mapping[str, Sequence[Entry]]) -> dict[str, dict[str, lis
     for entry in (entry for title in systems for entry in sorted(systems[title])):
         known = texts.setdefault(entry.code, [])
         known += [pair for pair in [[entry.text, entry.remedy]] if pair not in known]
-        for word in entry.words:
+        for word in filter(None, entry.words):
             words.setdefault(entry.code, []).extend([word] if word not in words.get(entry.code, ()) else [])
     return {"texts": dict(sorted(texts.items())), "words": dict(sorted(words.items()))}
 
 
 def _table(title: str) -> str:
-    return TABLE.replace("{third}", "What to do" if title in (MESSAGES, PARTS_OF) else "Words for what is and should be")
+    return TABLE.replace("{third}", "What to do" if title in (MESSAGES, PARTS_OF) else "Values (actual, expected)")
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Row:
 
     def line(self) -> str:
         code = f"`{self.code}` ({self.kind})" if self.kind else f"`{self.code}`"
-        last = _code_span(self.remedy) or ", ".join(map(_code_span, self.words))
+        last = _code_span(self.remedy) or ", ".join(_code_span(word or "absent") for word in self.words)
         text = f"{self.place}: {self.text}" if self.place else self.text
         return f"| {code} | {_code_span(text)} | {last} | {', '.join(map(_code_span, self.files))} |\n"
 

@@ -30,7 +30,7 @@ _PS_CALLS = re.compile(
 _PS_EXPRESSION = r"(?:\$[\w.:]+|\([^()\n]*\)|\"[^\"\n]*\")"
 _PS_DIFFERENCES = re.compile(
     rf"(?<![\w-])Add-Difference{_PS_GAP}{_PS_CODE}{_PS_GAP}(?P<text>{_PS_TEXT})"
-    rf"(?:{_PS_GAP}(?:(?P<is>{_PS_LITERAL})|{_PS_EXPRESSION}))?(?:{_PS_GAP}(?P<should>{_PS_LITERAL}))?"
+    rf"(?:{_PS_GAP}(?:(?P<is>{_PS_LITERAL}|\$null\b)|{_PS_EXPRESSION}))?(?:{_PS_GAP}(?P<should>{_PS_LITERAL}|\$null\b))?"
 )
 _PS_DEFAULTS = re.compile(rf"\[string\]\$Code = {_PS_CODE},\s*\[string\]\$Text = (?P<text>{_PS_LITERAL})")
 # An event that is written as JSON, because nothing else works there: its only value is an expression between two literals.

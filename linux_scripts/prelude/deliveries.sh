@@ -131,7 +131,7 @@ receive_downloads() {
     local line
     if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script accepts no files from the workstation, because downloads.source in '\
-'its settings is not "push". Run nbserver apply'
+'its settings is not "push". To send files, set downloads.source = "push" in the inventory, then run nbserver apply'
     fi
     read_locked
     add_download_folders

@@ -61,10 +61,10 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
+    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
-            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file with this path. '\
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file at this path. '\
 'Rename or remove the folder, then try again' \
                 path "$path"
         fi

@@ -24,7 +24,7 @@ check_downloads() {
 
 report_default_index() {
     write_finding unknown default-index-not-checked 'this script does not specify a package index, so pip and uv use '\
-'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
+'their default index, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
 # Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
@@ -51,8 +51,8 @@ assert_page_answers() { # URL PACKAGE VERSION
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
     if [[ $status == 3* ]]; then
-        write_finding unknown url-redirects '{url} responded with a redirect (status {status}), which this check does '\
-'not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
+        write_finding unknown url-redirects '{url} responded with a redirect (HTTP status {status}), which this check '\
+'does not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
         return
     fi
@@ -62,9 +62,9 @@ assert_page_answers() { # URL PACKAGE VERSION
 
 refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
     if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
-        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} '\
-'s), and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of '\
-'the package index or the mirror, not a login page' \
+        write_finding unknown page-read-in-part 'only part of the page {url} was read ({bytes} bytes in {seconds} s), '\
+'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
+'package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
         return
     fi
@@ -80,10 +80,10 @@ report_answer() { # URL STATUS SECONDS FAULT
 'certificates of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
-    met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    met url-answers '{url} responded with HTTP status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
     if [[ $2 == 40[1347] || $2 == 5* ]]; then
-        fail url-refuses '{url} responded with status {status}. Check packages.index_url and downloads.proxy in the '\
-'inventory' \
+        fail url-refuses '{url} responded with HTTP status {status}. Check packages.index_url and downloads.proxy in '\
+'the inventory' \
             url "$1" status "$2"
     fi
 }

@@ -49,7 +49,7 @@ assert_free_space() {
     megabytes=$((blocks * size / 1000000))
     met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
-        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
+        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB is required. '\
 'Free some disk space, then try again' \
             free "$megabytes" folder "$folder"
     fi
@@ -65,7 +65,7 @@ assert_free_inodes() {
     if [[ ! $folder ]]; then return; fi
     read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
     if ((total && free < 30000)); then
-        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30,000 are required: each '\
 'file needs one. Remove files, or use a larger file system, then try again' \
             free "$free" folder "$folder"
     fi

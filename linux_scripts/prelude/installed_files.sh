@@ -114,7 +114,7 @@ compare_recorded_hashes() {
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
         fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
-'Make sure that the host has free memory and disk space, then try again' list "$1"
+'Make sure that this host has free memory and disk space, then try again' list "$1"
     fi
 }
 

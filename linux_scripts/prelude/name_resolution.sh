@@ -8,7 +8,7 @@ SERVERS=()                                         # of read_package_servers: UR
 # the system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
 assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
-    met names-resolved 'the names of the servers can be resolved'
+    met names-resolved 'this host can resolve the names of the servers'
     read_installation_folder
     if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
     if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
@@ -16,8 +16,8 @@ assert_names_resolved() {
     fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
-            fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
-'(/etc/resolv.conf), and the host name in the inventory, then try again' name "$REPLY"
+            fail name-not-resolved 'this host cannot resolve the name {name}. Check the name servers of this host '\
+'(/etc/resolv.conf) and the host name in the inventory, then try again' name "$REPLY"
         fi
         return
     fi
@@ -27,8 +27,9 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
-'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'this host cannot resolve the names of the package repositories (for example, '\
+'{name}), so it cannot download packages. Check the name servers of this host (/etc/resolv.conf), then try again' \
+            name "$name"
     fi
 }
 

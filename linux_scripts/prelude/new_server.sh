@@ -71,6 +71,7 @@ check_login() {
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
     fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
-'the status of a login with a wrong password is {wrong} (expected 401). Find the error in the server log ({log}), or '\
-'set a different packages.lock in the inventory, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+'the status of a login with a wrong password is {wrong} (expected 401). Fix the error that the server log ({log}) '\
+'shows, or set a different packages.lock in the inventory, then try again' \
+        page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }

@@ -255,8 +255,8 @@ assert_notebooks() {
 'as the user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
-'Run nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'no notebook server that nbserver manages on this host uses the folder {path}. Run '\
+'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 

@@ -96,8 +96,8 @@ refuse_removal() {
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Do not delete the archive that nbserver wrote before: it contains the files that were already removed. '\
-'Stop the program that changes {path}, then run the command again' \
+'was kept. Keep the archive that nbserver has written: it contains the files that were already removed. Stop the '\
+'program that changes {path}, then run the command again' \
             path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then

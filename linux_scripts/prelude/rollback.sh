@@ -46,13 +46,14 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps one when '\
-'an upgrade installs a different lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps the '\
+'previous environment only when an upgrade installs packages from a different lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'this host cannot be rolled back, because the Python of its previous '\
-'environment is missing or cannot run. Set the earlier packages.lock in the inventory, then run nbserver apply instead'
+'environment is missing or cannot run. Set packages.lock in the inventory to the earlier lock, then run nbserver '\
+'apply instead'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
@@ -66,8 +67,8 @@ assert_previous() {
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
         fail previous-environment-changed 'this host cannot be rolled back, because its previous environment {path} '\
-'has changed since it was installed ({what}). Set the earlier packages.lock in the inventory, then run nbserver apply '\
-'instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+'has changed since it was installed ({what}). Set packages.lock in the inventory to the earlier lock, then run '\
+'nbserver apply instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 

@@ -71,7 +71,7 @@ assert_step_ready() { # STEP
 'server might not start again. Run nbserver apply, then nbserver rotate again' what "${DIFFERENCES[2]}"
 }
 
-# Without another password, those who are evicted could log in again.
+# Without another password, earlier users could log in again.
 assert_new_password() {
     local former=$FORMER_PASSWORD
     RUN_STEP=notebook
@@ -88,8 +88,8 @@ assert_new_password() {
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before and '\
-'anyone who knows it could log in again. Set a different notebook.password, then try again'
+        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before: anyone '\
+'who knows it could log in again. Set a different notebook.password, then try again'
     fi
     FORMER_PASSWORD=$former
 }
@@ -153,10 +153,10 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
+    met no-rotation-open 'no interrupted rotation was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
+        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server stays stopped until the '\
 'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
         fail rotation-incomplete-apply 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\

@@ -77,7 +77,7 @@ assert_may_start() {
     assert_can_restart
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, earlier users could still log in to a server that starts.
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then

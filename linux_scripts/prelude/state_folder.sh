@@ -37,8 +37,9 @@ assert_no_link() { # PATH
 assert_own_folder() { # PATH
     local user=${OWNERS[$1]#*/*/}
     if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
-        fail state-folder-owner '{path} cannot be used, because it belongs to {user}, who could change what undo '\
-'restores. Check its files for unexpected changes, then take ownership of it with chown or remove it, and try again' \
+        fail state-folder-owner 'the folder {path} cannot be used, because it belongs to {user}, who could change '\
+'what undo restores. Check its files for unexpected changes, take ownership of the folder with chown or remove it, '\
+'then try again' \
             path "$1" user "${user%%/*}"
     fi
 }
@@ -47,9 +48,9 @@ assert_no_other_writer() {
     local mode=${OWNERS[$DATA_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable '{path} cannot be used, because other users can write to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 755 {path} or remove it, and '\
-'try again' \
+        fail state-parent-writable 'the folder {path} cannot be used, because other users can write to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 755 {path} or remove '\
+'the folder, then try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -58,9 +59,9 @@ assert_no_other_reader() {
     local mode=${OWNERS[$STATE_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible '{path} cannot be used, because other users have access to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 700 {path} or remove it, and '\
-'try again' \
+        fail state-folder-accessible 'the folder {path} cannot be used, because other users have access to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 700 {path} or remove '\
+'the folder, then try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }

@@ -206,7 +206,7 @@ has_saved_files() {
 # What was saved is the environment that the host ran before the rollback.
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
-    report_start returning 'Switching back to the environment that was in use'
+    report_start returning 'Switching back to the environment that was in use before the rollback'
     if switch_to "$SWITCH_FOLDER"; then
         close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
@@ -215,8 +215,8 @@ end_rollback() {
     fi
     leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
-'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
-'of this error: {cause}' \
+'to the environment that was in use before: {problem}. Fix this error, then run nbserver apply. The rollback failed '\
+'because of this error: {cause}' \
         problem "$SWITCH_PROBLEM"
 }
 
@@ -227,8 +227,8 @@ report_not_switched() {
     if [[ $ENVIRONMENT_RETURNED ]]; then
         RUN_STEP=packages
         use_failure
-        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
-'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text environment-returned 'could not reinstall the packages, so this host keeps its '\
+'current environment {environment}: {cause}' environment "$ENVIRONMENT"
         return
     fi
     read_deployed_python
@@ -243,7 +243,7 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver also '\
 'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }

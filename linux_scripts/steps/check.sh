@@ -114,10 +114,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
-'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
-'apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} did not refuse a request without the '\
+'password (expected HTTP status 401 or 403, got {status}), so others may be able to run programs under the server '\
+'account. Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run '\
+'nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

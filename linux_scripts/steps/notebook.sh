@@ -13,7 +13,7 @@ HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
 SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
 
-step notebook 'The notebook server is configured: HTTPS, a password, and its folders'
+step notebook 'The notebook server is configured with HTTPS, a password, and its folders'
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"

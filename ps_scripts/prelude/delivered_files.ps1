@@ -97,7 +97,8 @@ $Modes.deliver = {
 function Assert-DeliveryExpected {
     if (-not (Test-Push)) {
         throw (New-Failure delivery-not-expected ('this script accepts no files from the workstation, because ' +
-                'downloads.source in its settings is not "push". Run nbserver apply'))
+                'downloads.source in its settings is not "push". To send files, set downloads.source = "push" in the ' +
+                'inventory, then run nbserver apply'))
     }
 }
 

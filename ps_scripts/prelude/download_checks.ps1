@@ -25,7 +25,7 @@ function Write-IndexFinding {
 
 function Write-DefaultIndex {
     Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
-            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'pip and uv use their default index, which was not checked. To check a specific index, set ' +
             'packages.index_url in the inventory'))
 }
 
@@ -36,7 +36,7 @@ function Assert-PageAnswer {
     $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
     if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
     if (-not $answer.Whole) {
-        Write-Finding unknown (New-Failure page-read-in-part ('only a part of the page {url} was read ({bytes} bytes ' +
+        Write-Finding unknown (New-Failure page-read-in-part ('only part of the page {url} was read ({bytes} bytes ' +
                 'in {seconds} s), and this part has no link to {package} {version}. Open the URL in a browser on ' +
                 'this host: it must be a page of the package index or the mirror, not a login page') @{
                 url = $Url; bytes = $answer.Bytes; seconds = $answer.Seconds; package = $Package; version = $Version
@@ -61,7 +61,7 @@ function Receive-Answer([string]$Url, [string]$Method) {
             } -Cause (Get-WebFailure $_.Exception))
     }
     $seconds = [string][Math]::Round($time.Elapsed.TotalSeconds, 1)
-    Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
+    Set-Found url-answers '{url} responded with HTTP status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer

@@ -19,8 +19,8 @@ function Assert-DotNet {
     if ($version.Major -ge 6) { return }
     $release = Get-RegistryValue $DotNetKey Release
     if (-not $release -or [int]$release.value -lt 378389) {
-        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} needs .NET Framework 4.5 or newer. Install ' +
-                'it, then try again') @{ version = [string]$version })
+        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} requires .NET Framework 4.5 or newer. ' +
+                'Install it, then try again') @{ version = [string]$version })
     }
     Set-Found dotnet-version 'this host runs Windows PowerShell {version} with .NET Framework 4, release {release}' @{
         version = [string]$version; release = [string]$release.value
@@ -61,8 +61,9 @@ function Assert-ExecutionPolicy {
                 'this policy to exempt this host') @{ scope = $scope })
     }
     throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
-            '{scope}), but this script is not signed. To relax the policy until nbserver has finished, run ' +
-            'Set-ExecutionPolicy RemoteSigned -Scope {scope}, then try again') @{ scope = $scope })
+            '{scope}), but this script is not signed. On this host, run Set-ExecutionPolicy RemoteSigned -Scope ' +
+            '{scope}, then try again. After nbserver has finished, you can set the policy to AllSigned ' +
+            'again') @{ scope = $scope })
 }
 
 function Assert-WindowsVersion {
@@ -78,7 +79,7 @@ function Assert-WindowsVersion {
 function Assert-UniversalRuntime {
     Set-Found universal-runtime-present 'the Universal C Runtime is installed'
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
-    throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
+    throw (New-Failure universal-runtime-missing ('Python requires the Universal C Runtime, which is not installed. ' +
             'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
             'allow wusa.exe over WinRM), then try again'))
 }
@@ -108,7 +109,7 @@ function Assert-FreeSpace {
     $space = @{ free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name }
     Set-Found disk-space 'drive {drive} has {free} GB of free space' $space
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
+    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB is required. Free some ' +
             'disk space, then try again') $space)
 }
 

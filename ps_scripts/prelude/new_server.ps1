@@ -76,8 +76,9 @@ function Assert-Login {
     }
     if ($status.Page -eq '200' -and $status.Wrong -eq '401') { return }
     throw (New-Failure login-broken ('nobody can log in to the server: the status of its login page is {page} ' +
-            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Find the ' +
-            'error in the server log ({log}), or set a different packages.lock in the inventory, then try again') @{
+            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Fix the ' +
+            'error that the server log ({log}) shows, or set a different packages.lock in the inventory, then try ' +
+            'again') @{
             page = $status.Page; wrong = $status.Wrong; log = $ServerLog
         })
 }

@@ -18,7 +18,7 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver that uses the ' +
+        throw (New-Failure notebooks-not-set-up ('no notebook server that nbserver manages on this host uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
@@ -161,8 +161,8 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short ('not all of the data that nbserver sent has arrived. Check the ' +
-                'connection to this host, then run the command again'))
+        throw (New-Failure notebooks-data-short ('this host did not receive all of the data that nbserver sent. ' +
+                'Check the connection to this host, then run the command again'))
     }
 }
 

@@ -43,8 +43,8 @@ function Get-NotebookItem($Item, $Folder) {
 function Assert-CanBeArchived($Found, [string]$Top) {
     if ($Found.IsLink) {
         throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
-                'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
-                'or remove it, or replace it with an ordinary copy, then try again') @{
+                'archived: it is a reparse point, such as a link, a deduplicated file, or a file that is stored only ' +
+                'in the cloud. Move or remove it, or replace it with an ordinary copy, then try again') @{
                 folder = $Top; path = Get-ShortPath $Found.Path
             })
     }
@@ -103,9 +103,8 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Do not delete the archive that nbserver wrote before: it contains ' +
-                'the files that were already removed. Stop the program that changes {path}, then run the ' +
-                'command again') @{
+                'being removed, so it was kept. Keep the archive that nbserver has written: it contains the files ' +
+                'that were already removed. Stop the program that changes {path}, then run the command again') @{
                 path = $File.Path; folder = $Top
             })
     }

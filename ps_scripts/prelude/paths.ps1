@@ -72,8 +72,9 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains {path}, which is ' +
-                'not in an nbserver folder. Find out who added this line, remove it, then try again') @{
+        throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains a line for ' +
+                '{path}, which is not in an nbserver folder. Find out who added this line, remove it, then try ' +
+                'again') @{
                 path = $Path; record = $RecordFile
             })
     }

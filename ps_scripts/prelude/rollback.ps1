@@ -47,13 +47,13 @@ function Assert-NoOpenUpgrade {
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
         throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. nbserver ' +
-                'keeps one when an upgrade installs a different lock'))
+                'keeps the previous environment only when an upgrade installs packages from a different lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
         throw (New-Failure previous-environment-gone ('this host cannot be rolled back, because the Python of its ' +
-                'previous environment is missing or cannot run. Set the earlier packages.lock in the inventory, then ' +
-                'run nbserver apply instead'))
+                'previous environment is missing or cannot run. Set packages.lock in the inventory to the earlier ' +
+                'lock, then run nbserver apply instead'))
     }
     if (-not (Get-DeployedPython)) {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
@@ -91,8 +91,8 @@ function Assert-PreviousUnchanged([string]$Environment) {
     Compare-InstalledFile $name $Environment $source -Caches
     foreach ($difference in $Run.Differences) {
         throw (New-Failure previous-environment-changed ('this host cannot be rolled back, because its previous ' +
-                'environment {path} has changed since it was installed ({what}). Set the earlier packages.lock in ' +
-                'the inventory, then run nbserver apply instead') @{
+                'environment {path} has changed since it was installed ({what}). Set packages.lock in the inventory ' +
+                'to the earlier lock, then run nbserver apply instead') @{
                 path = $Environment; what = $difference.what
             })
     }
@@ -117,7 +117,7 @@ function Switch-ToPrevious {
 # The end of a rollback that failed: what was saved is the environment that the host ran before.
 function Undo-Rollback {
     $Run.Step = 'service'
-    Write-StepProgress returning 'Switching back to the environment that was in use'
+    Write-StepProgress returning 'Switching back to the environment that was in use before the rollback'
     try {
         $python = Get-SavedPython $SwitchFolder
         Restore-Server $SwitchFolder
@@ -127,8 +127,8 @@ function Undo-Rollback {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
         Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and nbserver could not ' +
-            'switch back to the environment that was in use: {problem}. Fix this error, then run nbserver apply. ' +
-            'The rollback failed because of this error: {cause}') @{
+            'switch back to the environment that was in use before: {problem}. Fix this error, then run nbserver ' +
+            'apply. The rollback failed because of this error: {cause}') @{
                 problem = $problem.Message
             } -Cause (Get-RunFailure))
         return

@@ -63,7 +63,7 @@ function Assert-StepReady($Step) {
         })
 }
 
-# Without another password, those who are evicted could log in again.
+# Without another password, earlier users could log in again.
 function Assert-NewPassword {
     $Run.Step = 'notebook'
     Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
@@ -78,7 +78,7 @@ function Assert-NewPassword {
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Hash $sent) -ne $Former.Password) { return }
     throw (New-Failure rotate-same-password ('nothing was changed, because the notebook password is the same as ' +
-            'before and anyone who knows it could log in again. Set a different notebook.password, then try again'))
+            'before: anyone who knows it could log in again. Set a different notebook.password, then try again'))
 }
 
 # Return the SHA-256 of the public key of a certificate.
@@ -141,15 +141,15 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'no interrupted nbserver rotate was found on this host'
+    Set-Found no-rotation-open 'no interrupted rotation was found on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if nbserver apply started the server. Run nbserver rotate ' +
                 'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server is not ' +
-        'started until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
+    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server stays ' +
+        'stopped until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
 }
 
 $Modes.rotate = { Invoke-Rotation }

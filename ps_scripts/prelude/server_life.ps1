@@ -58,7 +58,7 @@ function Assert-MayStart {
     Assert-CanRestart
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, earlier users could still log in to a server that starts.
 function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {

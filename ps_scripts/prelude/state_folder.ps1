@@ -29,9 +29,9 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('{path} cannot be used, because undo relies on its files: ' +
-                '{cause}. As an administrator, copy the files that you want to keep, remove the folder, then try ' +
-                'again') @{
+        throw (New-Failure state-folder-untrusted ('the folder {path} contains the data for undo, but is not safe to ' +
+                'use: {cause}. As an administrator, copy the files that you want to keep, remove the folder, then ' +
+                'try again') @{
                 path = $StateFolder
             } -Cause $fault)
     }

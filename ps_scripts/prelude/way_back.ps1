@@ -176,8 +176,8 @@ function Restore-Environment {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
         Write-UpgradeEnd (New-Failure environment-not-returned ('could not reinstall the packages: {cause}. nbserver ' +
-                'then could not restore the environment {environment}: {problem}. Fix both errors, then run ' +
-                'nbserver apply again') @{
+                'also could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver ' +
+                'apply again') @{
                 environment = $environment; problem = $problem.Message
             } -Cause (Get-RunFailure))
         return $false
@@ -198,8 +198,8 @@ function Start-ServerAgain {
 function Write-NotSwitched([bool]$IsReturned) {
     if ($IsReturned) {
         $Run.Step = 'packages'
-        Write-UpgradeEnd (New-Failure environment-returned ('the packages could not be installed again, so this host ' +
-                'keeps the environment {environment} as it was: {cause}') @{
+        Write-UpgradeEnd (New-Failure environment-returned ('could not reinstall the packages, so this host keeps ' +
+                'its current environment {environment}: {cause}') @{
                 environment = Get-EnvironmentFolder
             } -Cause (Get-RunFailure))
         return

@@ -50,7 +50,8 @@ function Get-WebFailure([Exception]$Exception) {
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
             return New-Failure tls-certificate-refused ('this host does not trust the server''s TLS certificate: ' +
-                '{error}. The clock on this host shows {time}; if that time is wrong, correct the clock') @{
+                '{error}. The clock on this host shows {time}. If this time is wrong, correct the clock; otherwise, ' +
+                'import the certificate of the CA that issued it, if you trust this CA') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }

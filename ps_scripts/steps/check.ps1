@@ -66,7 +66,7 @@ function Wait-Server {
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
         throw (New-Failure server-silent-without-log ('the notebook server is not responding on TCP port {port} and ' +
-                'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
+                'has not written to its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
                 'then try again') @{
                 port = $port; log = $ServerLog
             })

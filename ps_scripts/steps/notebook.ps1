@@ -112,7 +112,7 @@ function Compare-Configuration {
     }
 }
 
-Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its folders' -Test {
+Add-Step notebook 'The notebook server is configured with HTTPS, a password, and its folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory

@@ -6,7 +6,7 @@
 #   sudo bash linux-least.sh status    reports how the server runs and which run was the last
 #   sudo bash linux-least.sh apply     makes the changes
 #   sudo bash linux-least.sh undo      restores the previous state
-#   sudo bash linux-least.sh rotate    revokes the access of all users
+#   sudo bash linux-least.sh rotate    revokes all access and sets a new password
 #   sudo bash linux-least.sh restart   restarts the server
 #   sudo bash linux-least.sh stop      stops the server
 #   sudo bash linux-least.sh rollback  returns to the previous environment
@@ -39,61 +39,61 @@
 #  1840  folders                Create folders, and set who may use them.
 #  1923  files                  Write text files, and restore the files that were replaced.
 #  2016  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2083  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2128  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2261  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2319  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2438  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2641  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2818  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2973  zypper                 Run zypper, without questions.
-#  3104  units                  Install and remove units of systemd.
-#  3197  service_unit           Compare the unit of the notebook server, and install it.
-#  3385  service                Find out what the unit of the notebook server does.
-#  3484  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3626  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3693  certificate_program    Create a certificate with OpenSSL.
-#  3701  starter                Define the Python program that starts the notebook server.
-#  3932  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4023  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4096  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4184  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4245  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4315  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4359  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4392  installed_files        Compare the files of the environment with those that were installed.
-#  4540  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4602  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4826  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4851  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4988  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5229  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5395  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5472  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5660  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5939  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6138  server_life            Restart or stop the installed server: modes restart and stop.
-#  6272  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6400  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6532  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6578  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6913  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7021  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7056  server_log             Send the log of the notebook server: mode logs.
-#  7125  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2084  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2129  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2262  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2320  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2439  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2642  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2819  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2974  zypper                 Run zypper, without questions.
+#  3105  units                  Install and remove units of systemd.
+#  3198  service_unit           Compare the unit of the notebook server, and install it.
+#  3386  service                Find out what the unit of the notebook server does.
+#  3485  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3627  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3694  certificate_program    Create a certificate with OpenSSL.
+#  3702  starter                Define the Python program that starts the notebook server.
+#  3933  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4024  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4097  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4185  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4247  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4317  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4361  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4394  installed_files        Compare the files of the environment with those that were installed.
+#  4542  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4604  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4828  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4853  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4990  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5231  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5397  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5475  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5663  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5942  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6141  server_life            Restart or stop the installed server: modes restart and stop.
+#  6275  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6404  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6536  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6582  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6917  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7025  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7060  server_log             Send the log of the notebook server: mode logs.
+#  7129  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7164  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7198  python                 Install Python from the distribution.
-#  7256  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7327  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7340  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7359  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7467  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7667  service                Run the notebook server as a service that starts with the system.
-#  7806  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7873  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8025  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8116  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7168  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7202  python                 Install Python from the distribution.
+#  7260  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7331  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7344  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7363  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7471  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7671  service                Run the notebook server as a service that starts with the system.
+#  7810  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7877  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8029  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8120  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -2052,8 +2052,9 @@ assert_no_link() { # PATH
 assert_own_folder() { # PATH
     local user=${OWNERS[$1]#*/*/}
     if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
-        fail state-folder-owner '{path} cannot be used, because it belongs to {user}, who could change what undo '\
-'restores. Check its files for unexpected changes, then take ownership of it with chown or remove it, and try again' \
+        fail state-folder-owner 'the folder {path} cannot be used, because it belongs to {user}, who could change '\
+'what undo restores. Check its files for unexpected changes, take ownership of the folder with chown or remove it, '\
+'then try again' \
             path "$1" user "${user%%/*}"
     fi
 }
@@ -2062,9 +2063,9 @@ assert_no_other_writer() {
     local mode=${OWNERS[$DATA_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable '{path} cannot be used, because other users can write to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 755 {path} or remove it, and '\
-'try again' \
+        fail state-parent-writable 'the folder {path} cannot be used, because other users can write to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 755 {path} or remove '\
+'the folder, then try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -2073,9 +2074,9 @@ assert_no_other_reader() {
     local mode=${OWNERS[$STATE_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible '{path} cannot be used, because other users have access to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 700 {path} or remove it, and '\
-'try again' \
+        fail state-folder-accessible 'the folder {path} cannot be used, because other users have access to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 700 {path} or remove '\
+'the folder, then try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }
@@ -2556,7 +2557,7 @@ assert_no_members() { # NAME
     local members=''
     IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
     if [[ ${members//"$1"/} == *[!,]* ]]; then
-        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+        fail account-group-members 'these users are in the group {group}, so they could read the private key of the '\
 'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
@@ -4083,10 +4084,10 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
+    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
-            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file with this path. '\
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file at this path. '\
 'Rename or remove the folder, then try again' \
                 path "$path"
         fi
@@ -4144,7 +4145,7 @@ assert_free_space() {
     megabytes=$((blocks * size / 1000000))
     met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
-        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
+        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB is required. '\
 'Free some disk space, then try again' \
             free "$megabytes" folder "$folder"
     fi
@@ -4160,7 +4161,7 @@ assert_free_inodes() {
     if [[ ! $folder ]]; then return; fi
     read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
     if ((total && free < 30000)); then
-        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30,000 are required: each '\
 'file needs one. Remove files, or use a larger file system, then try again' \
             free "$free" folder "$folder"
     fi
@@ -4191,7 +4192,7 @@ SERVERS=()                                         # of read_package_servers: UR
 # the system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
 assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
-    met names-resolved 'the names of the servers can be resolved'
+    met names-resolved 'this host can resolve the names of the servers'
     read_installation_folder
     if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
     if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
@@ -4199,8 +4200,8 @@ assert_names_resolved() {
     fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
-            fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
-'(/etc/resolv.conf), and the host name in the inventory, then try again' name "$REPLY"
+            fail name-not-resolved 'this host cannot resolve the name {name}. Check the name servers of this host '\
+'(/etc/resolv.conf) and the host name in the inventory, then try again' name "$REPLY"
         fi
         return
     fi
@@ -4210,8 +4211,9 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
-'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'this host cannot resolve the names of the package repositories (for example, '\
+'{name}), so it cannot download packages. Check the name servers of this host (/etc/resolv.conf), then try again' \
+            name "$name"
     fi
 }
 
@@ -4267,8 +4269,8 @@ assert_distribution() {
     met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
-'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
+        fail unsupported-system-locally 'this machine runs {name}, but machine scope supports only Debian, Ubuntu, '\
+'openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-an unknown system}"
     fi
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are supported. Use a '\
@@ -4282,7 +4284,7 @@ assert_packages_installable() {
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
-'running. Choose a host with a writable /usr' \
+'running. Use a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
 }
 
@@ -4505,7 +4507,7 @@ compare_recorded_hashes() {
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
         fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
-'Make sure that the host has free memory and disk space, then try again' list "$1"
+'Make sure that this host has free memory and disk space, then try again' list "$1"
     fi
 }
 
@@ -4874,7 +4876,7 @@ check_downloads() {
 
 report_default_index() {
     write_finding unknown default-index-not-checked 'this script does not specify a package index, so pip and uv use '\
-'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
+'their default index, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
 # Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
@@ -4901,8 +4903,8 @@ assert_page_answers() { # URL PACKAGE VERSION
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
     if [[ $status == 3* ]]; then
-        write_finding unknown url-redirects '{url} responded with a redirect (status {status}), which this check does '\
-'not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
+        write_finding unknown url-redirects '{url} responded with a redirect (HTTP status {status}), which this check '\
+'does not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
         return
     fi
@@ -4912,9 +4914,9 @@ assert_page_answers() { # URL PACKAGE VERSION
 
 refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
     if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
-        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} '\
-'s), and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of '\
-'the package index or the mirror, not a login page' \
+        write_finding unknown page-read-in-part 'only part of the page {url} was read ({bytes} bytes in {seconds} s), '\
+'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
+'package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
         return
     fi
@@ -4930,10 +4932,10 @@ report_answer() { # URL STATUS SECONDS FAULT
 'certificates of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
-    met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    met url-answers '{url} responded with HTTP status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
     if [[ $2 == 40[1347] || $2 == 5* ]]; then
-        fail url-refuses '{url} responded with status {status}. Check packages.index_url and downloads.proxy in the '\
-'inventory' \
+        fail url-refuses '{url} responded with HTTP status {status}. Check packages.index_url and downloads.proxy in '\
+'the inventory' \
             url "$1" status "$2"
     fi
 }
@@ -5118,7 +5120,7 @@ receive_downloads() {
     local line
     if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script accepts no files from the workstation, because downloads.source in '\
-'its settings is not "push". Run nbserver apply'
+'its settings is not "push". To send files, set downloads.source = "push" in the inventory, then run nbserver apply'
     fi
     read_locked
     add_download_folders
@@ -5299,7 +5301,7 @@ assert_step_ready() { # STEP
 'server might not start again. Run nbserver apply, then nbserver rotate again' what "${DIFFERENCES[2]}"
 }
 
-# Without another password, those who are evicted could log in again.
+# Without another password, earlier users could log in again.
 assert_new_password() {
     local former=$FORMER_PASSWORD
     RUN_STEP=notebook
@@ -5316,8 +5318,8 @@ assert_new_password() {
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before and '\
-'anyone who knows it could log in again. Set a different notebook.password, then try again'
+        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before: anyone '\
+'who knows it could log in again. Set a different notebook.password, then try again'
     fi
     FORMER_PASSWORD=$former
 }
@@ -5381,10 +5383,10 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
+    met no-rotation-open 'no interrupted rotation was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
+        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server stays stopped until the '\
 'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
         fail rotation-incomplete-apply 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
@@ -5465,8 +5467,9 @@ check_login() {
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
     fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
-'the status of a login with a wrong password is {wrong} (expected 401). Find the error in the server log ({log}), or '\
-'set a different packages.lock in the inventory, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+'the status of a login with a wrong password is {wrong} (expected 401). Fix the error that the server log ({log}) '\
+'shows, or set a different packages.lock in the inventory, then try again' \
+        page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }
 
 # ---- prelude: switch -------------------------------------------------------------------------------
@@ -5865,7 +5868,7 @@ has_saved_files() {
 # What was saved is the environment that the host ran before the rollback.
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
-    report_start returning 'Switching back to the environment that was in use'
+    report_start returning 'Switching back to the environment that was in use before the rollback'
     if switch_to "$SWITCH_FOLDER"; then
         close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
@@ -5874,8 +5877,8 @@ end_rollback() {
     fi
     leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
-'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
-'of this error: {cause}' \
+'to the environment that was in use before: {problem}. Fix this error, then run nbserver apply. The rollback failed '\
+'because of this error: {cause}' \
         problem "$SWITCH_PROBLEM"
 }
 
@@ -5886,8 +5889,8 @@ report_not_switched() {
     if [[ $ENVIRONMENT_RETURNED ]]; then
         RUN_STEP=packages
         use_failure
-        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
-'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text environment-returned 'could not reinstall the packages, so this host keeps its '\
+'current environment {environment}: {cause}' environment "$ENVIRONMENT"
         return
     fi
     read_deployed_python
@@ -5902,7 +5905,7 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver also '\
 'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
@@ -6214,7 +6217,7 @@ assert_may_start() {
     assert_can_restart
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, earlier users could still log in to a server that starts.
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
@@ -6317,13 +6320,14 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps one when '\
-'an upgrade installs a different lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps the '\
+'previous environment only when an upgrade installs packages from a different lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'this host cannot be rolled back, because the Python of its previous '\
-'environment is missing or cannot run. Set the earlier packages.lock in the inventory, then run nbserver apply instead'
+'environment is missing or cannot run. Set packages.lock in the inventory to the earlier lock, then run nbserver '\
+'apply instead'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
@@ -6337,8 +6341,8 @@ assert_previous() {
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
         fail previous-environment-changed 'this host cannot be rolled back, because its previous environment {path} '\
-'has changed since it was installed ({what}). Set the earlier packages.lock in the inventory, then run nbserver apply '\
-'instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+'has changed since it was installed ({what}). Set packages.lock in the inventory to the earlier lock, then run '\
+'nbserver apply instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 
@@ -6832,8 +6836,8 @@ assert_notebooks() {
 'as the user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
-'Run nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'no notebook server that nbserver manages on this host uses the folder {path}. Run '\
+'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
@@ -7008,8 +7012,8 @@ refuse_removal() {
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Do not delete the archive that nbserver wrote before: it contains the files that were already removed. '\
-'Stop the program that changes {path}, then run the command again' \
+'was kept. Keep the archive that nbserver has written: it contains the files that were already removed. Stop the '\
+'program that changes {path}, then run the command again' \
             path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
@@ -7230,7 +7234,7 @@ assert_python_version() {
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
-        fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
+        fail python-version-differs '{package} has version {version}, but python.version in the inventory is '\
 '"{expected}". Set python.version to a version that this distribution provides' \
             package "$package" version "$version" expected "$NB_PYTHON_VERSION"
     fi
@@ -7479,7 +7483,7 @@ HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
 SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
 
-step notebook 'The notebook server is configured: HTTPS, a password, and its folders'
+step notebook 'The notebook server is configured with HTTPS, a password, and its folders'
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
@@ -7986,10 +7990,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
-'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
-'apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} did not refuse a request without the '\
+'password (expected HTTP status 401 or 403, got {status}), so others may be able to run programs under the server '\
+'account. Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run '\
+'nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

@@ -6,7 +6,7 @@
 #   sudo bash linux-most.sh status    reports how the server runs and which run was the last
 #   sudo bash linux-most.sh apply     makes the changes
 #   sudo bash linux-most.sh undo      restores the previous state
-#   sudo bash linux-most.sh rotate    revokes the access of all users
+#   sudo bash linux-most.sh rotate    revokes all access and sets a new password
 #   sudo bash linux-most.sh restart   restarts the server
 #   sudo bash linux-most.sh stop      stops the server
 #   sudo bash linux-most.sh rollback  returns to the previous environment
@@ -39,61 +39,61 @@
 #  1842  folders                Create folders, and set who may use them.
 #  1925  files                  Write text files, and restore the files that were replaced.
 #  2018  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2085  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2130  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2263  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2321  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2440  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2643  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2820  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2975  zypper                 Run zypper, without questions.
-#  3106  units                  Install and remove units of systemd.
-#  3199  service_unit           Compare the unit of the notebook server, and install it.
-#  3387  service                Find out what the unit of the notebook server does.
-#  3486  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3628  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3695  certificate_program    Create a certificate with OpenSSL.
-#  3703  starter                Define the Python program that starts the notebook server.
-#  3934  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4025  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4098  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4186  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4247  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4317  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4361  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4394  installed_files        Compare the files of the environment with those that were installed.
-#  4542  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4604  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4828  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4853  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4990  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5231  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5397  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5474  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5662  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5941  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6140  server_life            Restart or stop the installed server: modes restart and stop.
-#  6274  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6402  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6534  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6580  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6915  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7023  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7058  server_log             Send the log of the notebook server: mode logs.
-#  7127  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2086  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2131  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2264  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2322  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2441  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2644  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2821  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2976  zypper                 Run zypper, without questions.
+#  3107  units                  Install and remove units of systemd.
+#  3200  service_unit           Compare the unit of the notebook server, and install it.
+#  3388  service                Find out what the unit of the notebook server does.
+#  3487  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3629  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3696  certificate_program    Create a certificate with OpenSSL.
+#  3704  starter                Define the Python program that starts the notebook server.
+#  3935  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4026  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4099  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4187  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4249  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4319  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4363  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4396  installed_files        Compare the files of the environment with those that were installed.
+#  4544  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4606  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4830  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4855  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4992  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5233  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5399  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5477  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5665  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5944  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6143  server_life            Restart or stop the installed server: modes restart and stop.
+#  6277  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6406  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6538  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6584  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6919  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7027  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7062  server_log             Send the log of the notebook server: mode logs.
+#  7131  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7166  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7200  python                 Install Python from the distribution.
-#  7258  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7329  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7342  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7361  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7469  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7669  service                Run the notebook server as a service that starts with the system.
-#  7808  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7875  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8027  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8118  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7170  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7204  python                 Install Python from the distribution.
+#  7262  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7333  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7346  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7365  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7473  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7673  service                Run the notebook server as a service that starts with the system.
+#  7812  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7879  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8031  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8122  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -2054,8 +2054,9 @@ assert_no_link() { # PATH
 assert_own_folder() { # PATH
     local user=${OWNERS[$1]#*/*/}
     if [[ ${OWNERS[$1]} != "$EUID"/* ]]; then
-        fail state-folder-owner '{path} cannot be used, because it belongs to {user}, who could change what undo '\
-'restores. Check its files for unexpected changes, then take ownership of it with chown or remove it, and try again' \
+        fail state-folder-owner 'the folder {path} cannot be used, because it belongs to {user}, who could change '\
+'what undo restores. Check its files for unexpected changes, take ownership of the folder with chown or remove it, '\
+'then try again' \
             path "$1" user "${user%%/*}"
     fi
 }
@@ -2064,9 +2065,9 @@ assert_no_other_writer() {
     local mode=${OWNERS[$DATA_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#22)); then
-        fail state-parent-writable '{path} cannot be used, because other users can write to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 755 {path} or remove it, and '\
-'try again' \
+        fail state-parent-writable 'the folder {path} cannot be used, because other users can write to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 755 {path} or remove '\
+'the folder, then try again' \
             path "$DATA_FOLDER" mode "$mode"
     fi
 }
@@ -2075,9 +2076,9 @@ assert_no_other_reader() {
     local mode=${OWNERS[$STATE_FOLDER]#*/}
     mode=${mode%%/*}
     if ((8#$mode & 8#77)); then
-        fail state-folder-accessible '{path} cannot be used, because other users have access to it (mode {mode}) and '\
-'could change what undo restores. Check its files for unexpected changes, then run chmod 700 {path} or remove it, and '\
-'try again' \
+        fail state-folder-accessible 'the folder {path} cannot be used, because other users have access to it (mode '\
+'{mode}) and could change what undo restores. Check its files for unexpected changes, run chmod 700 {path} or remove '\
+'the folder, then try again' \
             path "$STATE_FOLDER" mode "$mode"
     fi
 }
@@ -2558,7 +2559,7 @@ assert_no_members() { # NAME
     local members=''
     IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
     if [[ ${members//"$1"/} == *[!,]* ]]; then
-        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+        fail account-group-members 'these users are in the group {group}, so they could read the private key of the '\
 'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
@@ -4085,10 +4086,10 @@ real_path() { # FOLDER
 # A folder in the place of a file could not be replaced.
 assert_no_folder_in_place() { # PATH...
     local path
-    met no-folder-in-place 'no folder is in the way of a file that nbserver writes'
+    met no-folder-in-place 'no folder has the path of a file that nbserver writes'
     for path in "$@"; do
         if [[ -d $path && ! -L $path ]]; then
-            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file with this path. '\
+            fail folder-instead-of-file '{path} is a folder, but the script needs to write a file at this path. '\
 'Rename or remove the folder, then try again' \
                 path "$path"
         fi
@@ -4146,7 +4147,7 @@ assert_free_space() {
     megabytes=$((blocks * size / 1000000))
     met folder-space 'the disk that contains {folder} has {free} MB of free space' free "$megabytes" folder "$folder"
     if ((megabytes < 2000)); then
-        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB are required. '\
+        fail folder-space-low 'the disk that contains {folder} has {free} MB of free space, but 2000 MB is required. '\
 'Free some disk space, then try again' \
             free "$megabytes" folder "$folder"
     fi
@@ -4162,7 +4163,7 @@ assert_free_inodes() {
     if [[ ! $folder ]]; then return; fi
     read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
     if ((total && free < 30000)); then
-        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30000 are required: each '\
+        fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30,000 are required: each '\
 'file needs one. Remove files, or use a larger file system, then try again' \
             free "$free" folder "$folder"
     fi
@@ -4193,7 +4194,7 @@ SERVERS=()                                         # of read_package_servers: UR
 # the system show whether names can be resolved at all. That is only a warning: pip may be configured to use an address.
 assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
-    met names-resolved 'the names of the servers can be resolved'
+    met names-resolved 'this host can resolve the names of the servers'
     read_installation_folder
     if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
     if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
@@ -4201,8 +4202,8 @@ assert_names_resolved() {
     fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
-            fail name-not-resolved 'the name {name} cannot be resolved. Check the name servers of this host '\
-'(/etc/resolv.conf), and the host name in the inventory, then try again' name "$REPLY"
+            fail name-not-resolved 'this host cannot resolve the name {name}. Check the name servers of this host '\
+'(/etc/resolv.conf) and the host name in the inventory, then try again' name "$REPLY"
         fi
         return
     fi
@@ -4212,8 +4213,9 @@ assert_names_resolved() {
         name=$REPLY
     done
     if [[ ${name-} ]]; then
-        warn names-not-resolved 'the names of the package repositories cannot be resolved (for example, {name}), so '\
-'packages cannot be downloaded. Check the name servers of this host (/etc/resolv.conf), then try again' name "$name"
+        warn names-not-resolved 'this host cannot resolve the names of the package repositories (for example, '\
+'{name}), so it cannot download packages. Check the name servers of this host (/etc/resolv.conf), then try again' \
+            name "$name"
     fi
 }
 
@@ -4269,8 +4271,8 @@ assert_distribution() {
     met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
-'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
+        fail unsupported-system-locally 'this machine runs {name}, but machine scope supports only Debian, Ubuntu, '\
+'openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-an unknown system}"
     fi
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are supported. Use a '\
@@ -4284,7 +4286,7 @@ assert_packages_installable() {
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
-'running. Choose a host with a writable /usr' \
+'running. Use a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
 }
 
@@ -4507,7 +4509,7 @@ compare_recorded_hashes() {
 assert_complete() { # LIST [LAST-LINE]
     if [[ ${2:-} != complete ]]; then
         fail files-not-compared 'could not compare the installed files with {list}: the comparison stopped early. '\
-'Make sure that the host has free memory and disk space, then try again' list "$1"
+'Make sure that this host has free memory and disk space, then try again' list "$1"
     fi
 }
 
@@ -4876,7 +4878,7 @@ check_downloads() {
 
 report_default_index() {
     write_finding unknown default-index-not-checked 'this script does not specify a package index, so pip and uv use '\
-'their default one, which was not checked. To check a specific index, set packages.index_url in the inventory'
+'their default index, which was not checked. To check a specific index, set packages.index_url in the inventory'
 }
 
 # Ask for a page, with the proxy and the authorities that pip would use. It must have a link to a wheel: a login page of
@@ -4903,8 +4905,8 @@ assert_page_answers() { # URL PACKAGE VERSION
         if [[ ${line,,} =~ ${wheel,,}[-+%] ]]; then offered=1; fi
     done
     if [[ $status == 3* ]]; then
-        write_finding unknown url-redirects '{url} responded with a redirect (status {status}), which this check does '\
-'not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
+        write_finding unknown url-redirects '{url} responded with a redirect (HTTP status {status}), which this check '\
+'does not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
         return
     fi
@@ -4914,9 +4916,9 @@ assert_page_answers() { # URL PACKAGE VERSION
 
 refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
     if (($4 >= LONGEST_PAGE || $5 >= DOWNLOAD_SECONDS)); then
-        write_finding unknown page-read-in-part 'only a part of the page {url} was read ({bytes} bytes in {seconds} '\
-'s), and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of '\
-'the package index or the mirror, not a login page' \
+        write_finding unknown page-read-in-part 'only part of the page {url} was read ({bytes} bytes in {seconds} s), '\
+'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
+'package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
         return
     fi
@@ -4932,10 +4934,10 @@ report_answer() { # URL STATUS SECONDS FAULT
 'certificates of this host, and downloads.proxy in the inventory, or set packages.index_url to a mirror' \
             url "$1" error "$4"
     fi
-    met url-answers '{url} responded with status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
+    met url-answers '{url} responded with HTTP status {status} after {seconds} s' url "$1" status "$2" seconds "$3"
     if [[ $2 == 40[1347] || $2 == 5* ]]; then
-        fail url-refuses '{url} responded with status {status}. Check packages.index_url and downloads.proxy in the '\
-'inventory' \
+        fail url-refuses '{url} responded with HTTP status {status}. Check packages.index_url and downloads.proxy in '\
+'the inventory' \
             url "$1" status "$2"
     fi
 }
@@ -5120,7 +5122,7 @@ receive_downloads() {
     local line
     if [[ $NB_DOWNLOADS_SOURCE != push || ! -e /dev/fd/7 ]]; then
         fail delivery-not-expected 'this script accepts no files from the workstation, because downloads.source in '\
-'its settings is not "push". Run nbserver apply'
+'its settings is not "push". To send files, set downloads.source = "push" in the inventory, then run nbserver apply'
     fi
     read_locked
     add_download_folders
@@ -5301,7 +5303,7 @@ assert_step_ready() { # STEP
 'server might not start again. Run nbserver apply, then nbserver rotate again' what "${DIFFERENCES[2]}"
 }
 
-# Without another password, those who are evicted could log in again.
+# Without another password, earlier users could log in again.
 assert_new_password() {
     local former=$FORMER_PASSWORD
     RUN_STEP=notebook
@@ -5318,8 +5320,8 @@ assert_new_password() {
     fi
     digest_of "$REPLY"
     if [[ $REPLY == "$former" ]]; then
-        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before and '\
-'anyone who knows it could log in again. Set a different notebook.password, then try again'
+        fail rotate-same-password 'nothing was changed, because the notebook password is the same as before: anyone '\
+'who knows it could log in again. Set a different notebook.password, then try again'
     fi
     FORMER_PASSWORD=$former
 }
@@ -5383,10 +5385,10 @@ set_work_aside() {
 # An apply would start the server of a rotation that was interrupted.
 assert_rotation_complete() {
     read_rotation
-    met no-rotation-open 'no interrupted nbserver rotate was found on this host'
+    met no-rotation-open 'no interrupted rotation was found on this host'
     if [[ ! $ROTATION_RUN ]]; then return; fi
     if ! is_change; then
-        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server is not started until the '\
+        warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server stays stopped until the '\
 'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
     else
         fail rotation-incomplete-apply 'nbserver rotate was interrupted (run {run}), so earlier users could still log '\
@@ -5467,8 +5469,9 @@ check_login() {
     if [[ $page == 200 && $wrong == 401 ]]; then return; fi
     read_service_commands
     fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
-'the status of a login with a wrong password is {wrong} (expected 401). Find the error in the server log ({log}), or '\
-'set a different packages.lock in the inventory, then try again' page "$page" wrong "$wrong" log "$LOG_COMMAND"
+'the status of a login with a wrong password is {wrong} (expected 401). Fix the error that the server log ({log}) '\
+'shows, or set a different packages.lock in the inventory, then try again' \
+        page "$page" wrong "$wrong" log "$LOG_COMMAND"
 }
 
 # ---- prelude: switch -------------------------------------------------------------------------------
@@ -5867,7 +5870,7 @@ has_saved_files() {
 # What was saved is the environment that the host ran before the rollback.
 # shellcheck disable=SC2317 # a trap calls it
 end_rollback() {
-    report_start returning 'Switching back to the environment that was in use'
+    report_start returning 'Switching back to the environment that was in use before the rollback'
     if switch_to "$SWITCH_FOLDER"; then
         close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
@@ -5876,8 +5879,8 @@ end_rollback() {
     fi
     leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
-'to the environment that was in use: {problem}. Fix this error, then run nbserver apply. The rollback failed because '\
-'of this error: {cause}' \
+'to the environment that was in use before: {problem}. Fix this error, then run nbserver apply. The rollback failed '\
+'because of this error: {cause}' \
         problem "$SWITCH_PROBLEM"
 }
 
@@ -5888,8 +5891,8 @@ report_not_switched() {
     if [[ $ENVIRONMENT_RETURNED ]]; then
         RUN_STEP=packages
         use_failure
-        write_message "$REPLY" text environment-returned 'the packages could not be installed again, so this host '\
-'keeps the environment {environment} as it was: {cause}' environment "$ENVIRONMENT"
+        write_message "$REPLY" text environment-returned 'could not reinstall the packages, so this host keeps its '\
+'current environment {environment}: {cause}' environment "$ENVIRONMENT"
         return
     fi
     read_deployed_python
@@ -5904,7 +5907,7 @@ report_not_switched() {
 # shellcheck disable=SC2317 # a trap calls it
 report_not_returned() {
     leave_switch_open
-    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver then '\
+    write_message "$REPLY" text environment-not-returned 'could not reinstall the packages: {cause}. nbserver also '\
 'could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver apply again' \
         environment "$ENVIRONMENT" problem "$SWITCH_PROBLEM"
 }
@@ -6216,7 +6219,7 @@ assert_may_start() {
     assert_can_restart
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, earlier users could still log in to a server that starts.
 assert_no_open_rotation() {
     read_rotation
     if [[ $ROTATION_RUN ]]; then
@@ -6319,13 +6322,14 @@ assert_no_open_upgrade() {
 assert_previous() {
     local ENVIRONMENT
     if [[ ! -e $PREVIOUS_FOLDER ]]; then
-        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps one when '\
-'an upgrade installs a different lock'
+        fail no-previous-environment 'this host has no previous environment to roll back to. nbserver keeps the '\
+'previous environment only when an upgrade installs packages from a different lock'
     fi
     read_saved_python "$PREVIOUS_FOLDER"
     if [[ ! $SAVED_PYTHON ]]; then
         fail previous-environment-gone 'this host cannot be rolled back, because the Python of its previous '\
-'environment is missing or cannot run. Set the earlier packages.lock in the inventory, then run nbserver apply instead'
+'environment is missing or cannot run. Set packages.lock in the inventory to the earlier lock, then run nbserver '\
+'apply instead'
     fi
     find_deployed_python
     if [[ ! $DEPLOYED_PYTHON ]]; then
@@ -6339,8 +6343,8 @@ assert_previous() {
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
         fail previous-environment-changed 'this host cannot be rolled back, because its previous environment {path} '\
-'has changed since it was installed ({what}). Set the earlier packages.lock in the inventory, then run nbserver apply '\
-'instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
+'has changed since it was installed ({what}). Set packages.lock in the inventory to the earlier lock, then run '\
+'nbserver apply instead' path "$ENVIRONMENT" what "${DIFFERENCES[2]}"
     fi
 }
 
@@ -6834,8 +6838,8 @@ assert_notebooks() {
 'as the user of the server. Run nbserver as root or with sudo'
     fi
     if [[ ! -d $NB_NOTEBOOK_DIRECTORY || -L $NB_NOTEBOOK_DIRECTORY ]] || ! is_set_up; then
-        fail notebooks-not-set-up 'this host has no notebook server managed by nbserver that uses the folder {path}. '\
-'Run nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
+        fail notebooks-not-set-up 'no notebook server that nbserver manages on this host uses the folder {path}. Run '\
+'nbserver apply, then try again' path "$NB_NOTEBOOK_DIRECTORY"
     fi
 }
 
@@ -7010,8 +7014,8 @@ refuse_removal() {
     fi
     if [[ $REPLY == 'nbserver changed: '* ]]; then
         fail notebook-changed-meanwhile '{path} was changed while the notebooks in {folder} were being removed, so it '\
-'was kept. Do not delete the archive that nbserver wrote before: it contains the files that were already removed. '\
-'Stop the program that changes {path}, then run the command again' \
+'was kept. Keep the archive that nbserver has written: it contains the files that were already removed. Stop the '\
+'program that changes {path}, then run the command again' \
             path "${REPLY#nbserver changed: }" folder "$NB_NOTEBOOK_DIRECTORY"
     fi
     if ((EXIT_CODE == 5)); then
@@ -7232,7 +7236,7 @@ assert_python_version() {
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
-        fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
+        fail python-version-differs '{package} has version {version}, but python.version in the inventory is '\
 '"{expected}". Set python.version to a version that this distribution provides' \
             package "$package" version "$version" expected "$NB_PYTHON_VERSION"
     fi
@@ -7481,7 +7485,7 @@ HASH_PATTERN='"hashed_password": "([A-Za-z0-9:$=,+/.]+)"'
 SALT_PATTERN='^argon2:[$]argon2id[$]v=[0-9]+[$][a-z0-9,=]+[$]([A-Za-z0-9+/]+)[$][A-Za-z0-9+/]+$'
 SALT_SET='' SALT_SENT=''                           # of the hash in the file, and of the hash that this run has received
 
-step notebook 'The notebook server is configured: HTTPS, a password, and its folders'
+step notebook 'The notebook server is configured with HTTPS, a password, and its folders'
 
 notebook_test() {
     read_access "$CONFIGURATION_FOLDER" "$WORK_FOLDER" "$NB_NOTEBOOK_DIRECTORY" "$NOTEBOOK_FILE" "$STARTER_FILE"
@@ -7988,10 +7992,10 @@ assert_server_closed() {
     for i in 0 1; do
         if is_refused "$i"; then continue; fi
         read_status "$i"
-        fail server-open-to-everybody 'the notebook server on TCP port {port} answered a request without the '\
-'password with {status} instead of 401 or 403, so others may be able to run programs under the server account. '\
-'Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run nbserver '\
-'apply again' \
+        fail server-open-to-everybody 'the notebook server on TCP port {port} did not refuse a request without the '\
+'password (expected HTTP status 401 or 403, got {status}), so others may be able to run programs under the server '\
+'account. Stop the server ({stop}) and read its log ({log}). Remove {folder} if someone added files to it, then run '\
+'nbserver apply again' \
             port "$NB_NOTEBOOK_PORT" status "$REPLY" \
             stop "$STOP_COMMAND" log "$LOG_COMMAND" folder "${NOTEBOOK_PYTHON%/*/*}"
     done

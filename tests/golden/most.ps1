@@ -6,7 +6,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode undo     restores the previous state
-#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   revokes the access of all users
+#   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate   revokes all access, sets a new password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode restart  restarts the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode stop     stops the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rollback returns to the previous environment
@@ -33,101 +33,101 @@
 #   970  part_data              Keep the parts of files that were sent in the envelope, and their data.
 #  1042  lock                   Allow only one run at a time to change this host.
 #  1109  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1190  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1333  access                 Set and check access lists: who may read and change a folder.
-#  1409  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1446  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1548  registry               Read values in the registry.
-#  1559  registry_values        Compare, set, and restore values in the registry.
-#  1593  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1713  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1811  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1850  removal                Remove folders with all their contents, but never follow links in them.
-#  1938  set_aside              Set a folder aside until another one has taken its place.
-#  1990  path_access            Find other accounts that could replace a folder with another folder.
-#  2019  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2076  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2230  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2327  starter                Define the Python program that starts the server, the same as on Linux.
-#  2562  server_command         Define the command line of the server, and what it was started with.
-#  2581  left_program           Stop a program that an interrupted run left running.
-#  2646  programs               Run other programs until they exit, and report their output.
-#  2785  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2804  web_requests           Send requests to web servers, and report why one did not respond.
-#  2876  downloads              Download files into the cache, and check their hashes before they are used.
-#  3044  sources                Download a program from one of several sources.
-#  3122  delivered_programs     Use program files that the workstation has sent.
-#  3153  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3242  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3318  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3374  foreign_places         Define where configuration from other installations may be on this host.
-#  3388  package_environment    Choose the environment variables of pip and uv.
-#  3463  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3468  installer_failures     Explain the exit codes of installers.
-#  3540  installers             Run installers and uninstallers, one at a time.
-#  3585  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3642  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3705  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3730  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3737  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3817  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3855  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3897  installed_files        Compare files with those that were installed.
-#  4050  running_server         Stop the server before its programs are replaced.
-#  4151  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4278  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4342  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4392  port_process           Find the program that listens on a TCP port, and what started it.
-#  4427  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4556  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4602  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4660  certificates           Read certificates from PEM files.
-#  4677  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4754  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4890  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5014  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5123  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5216  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5234  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5281  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5312  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5393  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5535  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5579  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5703  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5860  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5918  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6002  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6176  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6415  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6527  server_life            Restart or stop the installed server: modes restart and stop.
-#  6632  restarted_server       Start the registered task again.
-#  6689  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6841  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6964  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7006  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7168  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7433  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7567  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7591  server_log             Send the log of the notebook server: mode logs.
-#  7691  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1191  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1334  access                 Set and check access lists: who may read and change a folder.
+#  1410  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1447  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1549  registry               Read values in the registry.
+#  1560  registry_values        Compare, set, and restore values in the registry.
+#  1594  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1714  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1812  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1851  removal                Remove folders with all their contents, but never follow links in them.
+#  1939  set_aside              Set a folder aside until another one has taken its place.
+#  1991  path_access            Find other accounts that could replace a folder with another folder.
+#  2020  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2077  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2231  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2328  starter                Define the Python program that starts the server, the same as on Linux.
+#  2563  server_command         Define the command line of the server, and what it was started with.
+#  2582  left_program           Stop a program that an interrupted run left running.
+#  2647  programs               Run other programs until they exit, and report their output.
+#  2786  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2805  web_requests           Send requests to web servers, and report why one did not respond.
+#  2878  downloads              Download files into the cache, and check their hashes before they are used.
+#  3046  sources                Download a program from one of several sources.
+#  3124  delivered_programs     Use program files that the workstation has sent.
+#  3155  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3244  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3320  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3376  foreign_places         Define where configuration from other installations may be on this host.
+#  3390  package_environment    Choose the environment variables of pip and uv.
+#  3465  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3470  installer_failures     Explain the exit codes of installers.
+#  3541  installers             Run installers and uninstallers, one at a time.
+#  3586  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3643  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3706  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3731  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3738  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3818  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3856  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3898  installed_files        Compare files with those that were installed.
+#  4051  running_server         Stop the server before its programs are replaced.
+#  4152  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4279  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4343  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4393  port_process           Find the program that listens on a TCP port, and what started it.
+#  4428  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4557  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4603  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4661  certificates           Read certificates from PEM files.
+#  4678  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4755  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4891  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5015  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5124  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5217  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5235  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5282  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5313  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5394  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5537  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5581  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5705  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5862  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5920  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6005  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6179  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6418  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6530  server_life            Restart or stop the installed server: modes restart and stop.
+#  6635  restarted_server       Start the registered task again.
+#  6692  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6844  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6967  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7009  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7172  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7437  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7570  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7594  server_log             Send the log of the notebook server: mode logs.
+#  7694  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7723  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7807  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7815  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7836  python                 Install Python from the publisher, or use one that is installed.
-#  8010  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8071  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8213  packages               Install the packages of the lock in a virtual environment.
-#  8425  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8452  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8590  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8798  service                Run the server as a scheduled task.
-#  8950  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9016  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9113  path                   Add the programs of the server to the PATH of the machine.
-#  9142  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9192  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7726  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7810  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7818  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7839  python                 Install Python from the publisher, or use one that is installed.
+#  8013  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8074  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8216  packages               Install the packages of the lock in a virtual environment.
+#  8428  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8455  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8593  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8801  service                Run the server as a scheduled task.
+#  8953  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9019  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9116  path                   Add the programs of the server to the PATH of the machine.
+#  9145  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9195  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1180,8 +1180,9 @@ function Test-KnownPath([string]$Path) {
 
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
-        throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains {path}, which is ' +
-                'not in an nbserver folder. Find out who added this line, remove it, then try again') @{
+        throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains a line for ' +
+                '{path}, which is not in an nbserver folder. Find out who added this line, remove it, then try ' +
+                'again') @{
                 path = $Path; record = $RecordFile
             })
     }
@@ -1839,9 +1840,9 @@ function Assert-StateFolder {
     Assert-NoLink $StateFolder
     $fault = Get-AccessFault $StateFolder $Trusted $AnyRight
     if ($fault) {
-        throw (New-Failure state-folder-untrusted ('{path} cannot be used, because undo relies on its files: ' +
-                '{cause}. As an administrator, copy the files that you want to keep, remove the folder, then try ' +
-                'again') @{
+        throw (New-Failure state-folder-untrusted ('the folder {path} contains the data for undo, but is not safe to ' +
+                'use: {cause}. As an administrator, copy the files that you want to keep, remove the folder, then ' +
+                'try again') @{
                 path = $StateFolder
             } -Cause $fault)
     }
@@ -2055,7 +2056,7 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'the folder contains folders that belong to other programs or users'
+        return New-Failure folder-of-others 'the folder contains subfolders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
         New-Failure folder-is-profile 'the folder must not be a user profile'
@@ -2118,9 +2119,9 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, names {path} as a ' +
-                'notebook folder, but this path cannot be one: {cause}. Find out who added this line, remove it, ' +
-                'then try again') @{
+        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, contains a line for the ' +
+                'notebook folder {path}, but this path cannot be a notebook folder: {cause}. Find out who added this ' +
+                'line, remove it, then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }
@@ -2216,7 +2217,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept 'the permissions of {path} were not changed: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept 'nbserver did not change the permissions of {path}: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {
@@ -2853,7 +2854,8 @@ function Get-WebFailure([Exception]$Exception) {
     for ($inner = $web; $inner; $inner = $inner.InnerException) {
         if ($inner -is [Security.Authentication.AuthenticationException]) {
             return New-Failure tls-certificate-refused ('this host does not trust the server''s TLS certificate: ' +
-                '{error}. The clock on this host shows {time}; if that time is wrong, correct the clock') @{
+                '{error}. The clock on this host shows {time}. If this time is wrong, correct the clock; otherwise, ' +
+                'import the certificate of the CA that issued it, if you trust this CA') @{
                 error = $inner.Message; time = [DateTime]::UtcNow.ToString('u')
             }
         }
@@ -3007,7 +3009,7 @@ function Get-DownloadFault {
     $limit = $LargestDownload
     if ($Size) { $limit = $Size }
     if ($Done -gt $limit) {
-        return New-Failure download-too-large 'the file is larger than {limit} bytes; it was not kept' @{
+        return New-Failure download-too-large 'the file is larger than {limit} bytes, so nbserver discarded it' @{
             limit = $limit
         }
     }
@@ -3219,7 +3221,7 @@ function Write-StillPending {
     }
     else {
         Write-Notice warning reboot-still-needed ('Windows must restart again, although it has just restarted. Find ' +
-            'and fix the installer that keeps requiring a restart, then try again')
+            'out why an installer keeps requiring a restart, fix the cause, then try again')
     }
 }
 
@@ -3495,8 +3497,7 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
         }
         1638 {
             New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
-                '(exit code {exit_code}). Uninstall this version, or specify it in the inventory, then try ' +
-                'again') $values
+                '(exit code {exit_code}). Uninstall that version, or set it in the inventory, then try again') $values
         }
     }
 }
@@ -3628,7 +3629,7 @@ $Restore.msi = {
         $product = Get-ProductCode $File
         if (-not $product) {
             Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer ' +
-                'exists and its program has already been removed') @{
+                'exists and the program that it installed was already removed') @{
                 path = $File
             }
             return
@@ -3673,7 +3674,7 @@ function Get-BundleRemoval([string]$File) {
     $copy = Get-BundleCopy $name
     if (-not $copy) {
         Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer exists ' +
-            'and its program has already been removed') @{
+            'and the program that it installed was already removed') @{
             path = $File
         }
         return
@@ -4803,9 +4804,9 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which is refused: ' +
-            'anyone who can use a notebook could read the private key and impersonate every host that matches this ' +
-            'name') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which nbserver does ' +
+            'not accept: anyone who can use a notebook could read the private key and impersonate every host that ' +
+            'matches this name') @{
             name = $wildcards[0]
         }
     }
@@ -5411,8 +5412,8 @@ function Assert-DotNet {
     if ($version.Major -ge 6) { return }
     $release = Get-RegistryValue $DotNetKey Release
     if (-not $release -or [int]$release.value -lt 378389) {
-        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} needs .NET Framework 4.5 or newer. Install ' +
-                'it, then try again') @{ version = [string]$version })
+        throw (New-Failure dotnet-too-old ('Windows PowerShell {version} requires .NET Framework 4.5 or newer. ' +
+                'Install it, then try again') @{ version = [string]$version })
     }
     Set-Found dotnet-version 'this host runs Windows PowerShell {version} with .NET Framework 4, release {release}' @{
         version = [string]$version; release = [string]$release.value
@@ -5453,8 +5454,9 @@ function Assert-ExecutionPolicy {
                 'this policy to exempt this host') @{ scope = $scope })
     }
     throw (New-Failure only-signed ('this host allows only signed scripts (execution policy AllSigned, scope ' +
-            '{scope}), but this script is not signed. To relax the policy until nbserver has finished, run ' +
-            'Set-ExecutionPolicy RemoteSigned -Scope {scope}, then try again') @{ scope = $scope })
+            '{scope}), but this script is not signed. On this host, run Set-ExecutionPolicy RemoteSigned -Scope ' +
+            '{scope}, then try again. After nbserver has finished, you can set the policy to AllSigned ' +
+            'again') @{ scope = $scope })
 }
 
 function Assert-WindowsVersion {
@@ -5470,7 +5472,7 @@ function Assert-WindowsVersion {
 function Assert-UniversalRuntime {
     Set-Found universal-runtime-present 'the Universal C Runtime is installed'
     if (Test-Path -LiteralPath (Join-Path ([Environment]::SystemDirectory) 'ucrtbase.dll')) { return }
-    throw (New-Failure universal-runtime-missing ('Python needs the Universal C Runtime, which is not installed. ' +
+    throw (New-Failure universal-runtime-missing ('Python requires the Universal C Runtime, which is not installed. ' +
             'Install it with Windows Update, or install update KB2999226 at this host''s console (Windows does not ' +
             'allow wusa.exe over WinRM), then try again'))
 }
@@ -5500,7 +5502,7 @@ function Assert-FreeSpace {
     $space = @{ free = [string][Math]::Round($drive.AvailableFreeSpace / 1GB, 1); drive = $drive.Name }
     Set-Found disk-space 'drive {drive} has {free} GB of free space' $space
     if ($drive.AvailableFreeSpace -ge 3GB -or (Test-Path -LiteralPath (Get-EnvironmentFolder))) { return }
-    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB are required. Free some ' +
+    throw (New-Failure disk-space-low ('drive {drive} has {free} GB of free space, but 3 GB is required. Free some ' +
             'disk space, then try again') $space)
 }
 
@@ -5572,8 +5574,8 @@ function Assert-UrlAnswer([string]$Url) {
     $answer = Receive-Answer $Url 'HEAD'
     if ($answer.Type -cnotmatch '\Atext/html') { return }
     throw (New-Failure url-is-page ('{url} returned a web page instead of a file. Open the URL in a browser on this ' +
-            'host. If the page is a login page or an error of a proxy, log in or correct downloads.proxy in the ' +
-            'inventory; otherwise, correct the URL in the site catalog') @{ url = $Url })
+            'host. If the page is a login page or a proxy error, log in or correct downloads.proxy in the inventory; ' +
+            'otherwise, correct the URL in the site catalog') @{ url = $Url })
 }
 
 # ---- prelude: download_checks ----------------------------------------------------------------------
@@ -5603,7 +5605,7 @@ function Write-IndexFinding {
 
 function Write-DefaultIndex {
     Write-Finding unknown (New-Failure default-index-not-checked ('this script does not specify a package index, so ' +
-            'pip and uv use their default one, which was not checked. To check a specific index, set ' +
+            'pip and uv use their default index, which was not checked. To check a specific index, set ' +
             'packages.index_url in the inventory'))
 }
 
@@ -5614,7 +5616,7 @@ function Assert-PageAnswer {
     $wheel = $Package.Replace('-', '[-_.]+') + '-' + [regex]::Escape(($Version -split '\+')[0]) + '[-+%]'
     if ($answer.Text.ToLowerInvariant() -cmatch $wheel.ToLowerInvariant()) { return }
     if (-not $answer.Whole) {
-        Write-Finding unknown (New-Failure page-read-in-part ('only a part of the page {url} was read ({bytes} bytes ' +
+        Write-Finding unknown (New-Failure page-read-in-part ('only part of the page {url} was read ({bytes} bytes ' +
                 'in {seconds} s), and this part has no link to {package} {version}. Open the URL in a browser on ' +
                 'this host: it must be a page of the package index or the mirror, not a login page') @{
                 url = $Url; bytes = $answer.Bytes; seconds = $answer.Seconds; package = $Package; version = $Version
@@ -5639,7 +5641,7 @@ function Receive-Answer([string]$Url, [string]$Method) {
             } -Cause (Get-WebFailure $_.Exception))
     }
     $seconds = [string][Math]::Round($time.Elapsed.TotalSeconds, 1)
-    Set-Found url-answers '{url} responded with status {status} after {seconds} s' @{
+    Set-Found url-answers '{url} responded with HTTP status {status} after {seconds} s' @{
         url = $Url; status = [string]$answer.Status; seconds = $seconds
     }
     Write-Inspection ([Uri]$Url).Host $answer.Issuer
@@ -5765,7 +5767,7 @@ function Assert-StepReady($Step) {
         })
 }
 
-# Without another password, those who are evicted could log in again.
+# Without another password, earlier users could log in again.
 function Assert-NewPassword {
     $Run.Step = 'notebook'
     Request-Secret $HashSecret 'Hash of the new notebook password (nbserver hash-password creates it)'
@@ -5780,7 +5782,7 @@ function Assert-NewPassword {
     $sent = $sha256.ComputeHash($Utf8.GetBytes((Expand-Secret "@$HashSecret@" $HashSecret)))
     if ((Format-Hash $sent) -ne $Former.Password) { return }
     throw (New-Failure rotate-same-password ('nothing was changed, because the notebook password is the same as ' +
-            'before and anyone who knows it could log in again. Set a different notebook.password, then try again'))
+            'before: anyone who knows it could log in again. Set a different notebook.password, then try again'))
 }
 
 # Return the SHA-256 of the public key of a certificate.
@@ -5843,15 +5845,15 @@ function Move-WorkAside {
 # An apply would start the server of a rotation that was interrupted.
 function Assert-RotationComplete {
     Read-Rotation
-    Set-Found no-rotation-open 'no interrupted nbserver rotate was found on this host'
+    Set-Found no-rotation-open 'no interrupted rotation was found on this host'
     if (-not $Former.Run) { return }
     if (Test-Change) {
         throw (New-Failure rotation-incomplete-apply ('nbserver rotate was interrupted (run {run}), so earlier users ' +
                 'could still log in if nbserver apply started the server. Run nbserver rotate ' +
                 'again') @{ run = $Former.Run })
     }
-    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server is not ' +
-        'started until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
+    Write-Notice warning rotation-incomplete ('nbserver rotate was interrupted (run {run}), so the server stays ' +
+        'stopped until the rotation is complete. Run nbserver rotate again') @{ run = $Former.Run }
 }
 
 $Modes.rotate = { Invoke-Rotation }
@@ -5993,8 +5995,9 @@ function Assert-Login {
     }
     if ($status.Page -eq '200' -and $status.Wrong -eq '401') { return }
     throw (New-Failure login-broken ('nobody can log in to the server: the status of its login page is {page} ' +
-            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Find the ' +
-            'error in the server log ({log}), or set a different packages.lock in the inventory, then try again') @{
+            '(expected 200), and the status of a login with a wrong password is {wrong} (expected 401). Fix the ' +
+            'error that the server log ({log}) shows, or set a different packages.lock in the inventory, then try ' +
+            'again') @{
             page = $status.Page; wrong = $status.Wrong; log = $ServerLog
         })
 }
@@ -6351,8 +6354,8 @@ function Restore-Environment {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
         Write-UpgradeEnd (New-Failure environment-not-returned ('could not reinstall the packages: {cause}. nbserver ' +
-                'then could not restore the environment {environment}: {problem}. Fix both errors, then run ' +
-                'nbserver apply again') @{
+                'also could not restore the environment {environment}: {problem}. Fix both errors, then run nbserver ' +
+                'apply again') @{
                 environment = $environment; problem = $problem.Message
             } -Cause (Get-RunFailure))
         return $false
@@ -6373,8 +6376,8 @@ function Start-ServerAgain {
 function Write-NotSwitched([bool]$IsReturned) {
     if ($IsReturned) {
         $Run.Step = 'packages'
-        Write-UpgradeEnd (New-Failure environment-returned ('the packages could not be installed again, so this host ' +
-                'keeps the environment {environment} as it was: {cause}') @{
+        Write-UpgradeEnd (New-Failure environment-returned ('could not reinstall the packages, so this host keeps ' +
+                'its current environment {environment}: {cause}') @{
                 environment = Get-EnvironmentFolder
             } -Cause (Get-RunFailure))
         return
@@ -6584,7 +6587,7 @@ function Assert-MayStart {
     Assert-CanRestart
 }
 
-# After an incomplete rotation, the server would start for those who are evicted.
+# After an incomplete rotation, earlier users could still log in to a server that starts.
 function Assert-NoOpenRotation {
     Read-Rotation
     if ($Former.Run) {
@@ -6735,13 +6738,13 @@ function Assert-NoOpenUpgrade {
 function Get-RollbackPython {
     if (-not (Test-Path -LiteralPath $PreviousFolder)) {
         throw (New-Failure no-previous-environment ('this host has no previous environment to roll back to. nbserver ' +
-                'keeps one when an upgrade installs a different lock'))
+                'keeps the previous environment only when an upgrade installs packages from a different lock'))
     }
     $python = Get-SavedPython $PreviousFolder
     if (-not $python) {
         throw (New-Failure previous-environment-gone ('this host cannot be rolled back, because the Python of its ' +
-                'previous environment is missing or cannot run. Set the earlier packages.lock in the inventory, then ' +
-                'run nbserver apply instead'))
+                'previous environment is missing or cannot run. Set packages.lock in the inventory to the earlier ' +
+                'lock, then run nbserver apply instead'))
     }
     if (-not (Get-DeployedPython)) {
         throw (New-Failure deployed-environment-unknown ('the notebook server does not run from an environment that ' +
@@ -6779,8 +6782,8 @@ function Assert-PreviousUnchanged([string]$Environment) {
     Compare-InstalledFile $name $Environment $source -Caches
     foreach ($difference in $Run.Differences) {
         throw (New-Failure previous-environment-changed ('this host cannot be rolled back, because its previous ' +
-                'environment {path} has changed since it was installed ({what}). Set the earlier packages.lock in ' +
-                'the inventory, then run nbserver apply instead') @{
+                'environment {path} has changed since it was installed ({what}). Set packages.lock in the inventory ' +
+                'to the earlier lock, then run nbserver apply instead') @{
                 path = $Environment; what = $difference.what
             })
     }
@@ -6805,7 +6808,7 @@ function Switch-ToPrevious {
 # The end of a rollback that failed: what was saved is the environment that the host ran before.
 function Undo-Rollback {
     $Run.Step = 'service'
-    Write-StepProgress returning 'Switching back to the environment that was in use'
+    Write-StepProgress returning 'Switching back to the environment that was in use before the rollback'
     try {
         $python = Get-SavedPython $SwitchFolder
         Restore-Server $SwitchFolder
@@ -6815,8 +6818,8 @@ function Undo-Rollback {
         $Run.Outcome = 'failed'
         $problem = ConvertTo-Failure $_.Exception
         Write-UpgradeEnd (New-Failure rollback-not-switched-back ('the rollback failed, and nbserver could not ' +
-            'switch back to the environment that was in use: {problem}. Fix this error, then run nbserver apply. ' +
-            'The rollback failed because of this error: {cause}') @{
+            'switch back to the environment that was in use before: {problem}. Fix this error, then run nbserver ' +
+            'apply. The rollback failed because of this error: {cause}') @{
                 problem = $problem.Message
             } -Cause (Get-RunFailure))
         return
@@ -7102,7 +7105,8 @@ $Modes.deliver = {
 function Assert-DeliveryExpected {
     if (-not (Test-Push)) {
         throw (New-Failure delivery-not-expected ('this script accepts no files from the workstation, because ' +
-                'downloads.source in its settings is not "push". Run nbserver apply'))
+                'downloads.source in its settings is not "push". To send files, set downloads.source = "push" in the ' +
+                'inventory, then run nbserver apply'))
     }
 }
 
@@ -7185,7 +7189,7 @@ $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 function Get-NotebookFolder {
     $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
-        throw (New-Failure notebooks-not-set-up ('this host has no notebook server managed by nbserver that uses the ' +
+        throw (New-Failure notebooks-not-set-up ('no notebook server that nbserver manages on this host uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
     }
     Assert-NoLink $folder
@@ -7328,8 +7332,8 @@ $Modes.push = {
 
 function Assert-PartComplete([bool]$Complete) {
     if (-not $Complete) {
-        throw (New-Failure notebooks-data-short ('not all of the data that nbserver sent has arrived. Check the ' +
-                'connection to this host, then run the command again'))
+        throw (New-Failure notebooks-data-short ('this host did not receive all of the data that nbserver sent. ' +
+                'Check the connection to this host, then run the command again'))
     }
 }
 
@@ -7475,8 +7479,8 @@ function Get-NotebookItem($Item, $Folder) {
 function Assert-CanBeArchived($Found, [string]$Top) {
     if ($Found.IsLink) {
         throw (New-Failure notebook-is-reparse-point ('the notebook folder {folder} contains {path}, which cannot be ' +
-                'archived: it is a reparse point, such as a link, a deduplicated file, or a file in the cloud. Move ' +
-                'or remove it, or replace it with an ordinary copy, then try again') @{
+                'archived: it is a reparse point, such as a link, a deduplicated file, or a file that is stored only ' +
+                'in the cloud. Move or remove it, or replace it with an ordinary copy, then try again') @{
                 folder = $Top; path = Get-ShortPath $Found.Path
             })
     }
@@ -7535,9 +7539,8 @@ function Remove-NotebookContent($Content, [string]$Top) {
 function Remove-ArchivedFile($File, [string]$Top) {
     if ((Test-Link $File.Place) -or (Get-FileState $File.Place) -cne $File.State) {
         throw (New-Failure notebook-changed-meanwhile ('{path} was changed while the notebooks in {folder} were ' +
-                'being removed, so it was kept. Do not delete the archive that nbserver wrote before: it contains ' +
-                'the files that were already removed. Stop the program that changes {path}, then run the ' +
-                'command again') @{
+                'being removed, so it was kept. Keep the archive that nbserver has written: it contains the files ' +
+                'that were already removed. Stop the program that changes {path}, then run the command again') @{
                 path = $File.Path; folder = $Top
             })
     }
@@ -7749,7 +7752,7 @@ function Assert-Administrator {
     Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
+        throw (New-Failure not-administrator ('this account does not have administrator rights. Connect as an ' +
                 'administrator; for a local account other than the built-in Administrator, set ' +
                 'LocalAccountTokenFilterPolicy to 1 on the host'))
     }
@@ -7761,7 +7764,7 @@ function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
-                'are required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
+                'is required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
                 'Restart-Service WinRM') @{
                 quota = $quota
             })
@@ -7770,9 +7773,9 @@ function Assert-ShellMemory {
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
-                'but at least 1024 MB are required. Run on the host: Set-Item ' +
-                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB ' +
-                '2048; Restart-Service WinRM') @{ quota = $quota })
+                'but at least 1024 MB is required. Run on the host: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; Restart-Service ' +
+                'WinRM') @{ quota = $quota })
     }
 }
 
@@ -8050,7 +8053,7 @@ function Test-VcRuntime([version]$Should) {
     ($is -and $is -ge $Should) -or $VcRuntime.Installed -or (Test-OpenSslStart)
 }
 
-Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Test {
+Add-Step vc_redist 'The Visual C++ runtime that OpenSSL requires is installed' -Test {
     if (-not $Settings.vc_redist) { return }
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
     if (-not (Test-VcRuntime $should)) {
@@ -8105,8 +8108,8 @@ function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
         throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
-                'MSI package for {version} would replace it permanently. Uninstall OpenSSL {is}; or set ' +
-                'openssl.version = "{is}" and adopt = true in the inventory; or use openssl.kind = "zip" with a site ' +
+                'MSI package for {version} would replace it permanently. Either uninstall OpenSSL {is}, or set ' +
+                'openssl.version = "{is}" and adopt = true in the inventory, or use openssl.kind = "zip" with a site ' +
                 'catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })
@@ -8432,8 +8435,8 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
     Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
-        'code {exit_code}): {output}. Fix this error (for code -1073741515, install the Visual C++ redistributable), ' +
-        'then run nbserver apply again')
+        'code {exit_code}): {output}. Fix this error (if the exit code is -1073741515, install the Visual C++ ' +
+        'redistributable), then run nbserver apply again')
 }
 
 Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
@@ -8563,7 +8566,7 @@ function Compare-Configuration {
     }
 }
 
-Add-Step notebook 'The notebook server is configured: HTTPS, a password, and its folders' -Test {
+Add-Step notebook 'The notebook server is configured with HTTPS, a password, and its folders' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     Compare-Folder $WorkFolder $ServiceWrites
     $directory = Expand-Path $Settings.notebook.directory
@@ -8668,8 +8671,8 @@ function Compare-Port {
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
-                'service ({program}) that other running services need: {services}. Stop these services, or choose ' +
-                'another notebook.port in the inventory') $values)
+                'service ({program}) that other running services need: {services}. Stop this service and the ' +
+                'services that need it, or choose another notebook.port in the inventory') $values)
     }
     New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
@@ -8759,7 +8762,7 @@ function Compare-HidingPathEntry {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
             Write-Notice warning path-entry-kept ('{entry} comes before the nbserver entries in PATH, so Windows ' +
-                'finds programs from that entry first. Set adopt = true in the inventory to remove the entry from ' +
+                'finds the programs in {entry} first. Set adopt = true in the inventory to remove this entry from ' +
                 'PATH') @{ entry = $entry }
         }
     }
@@ -8768,7 +8771,7 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and is kept. If you ' +
+        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and was kept. If you ' +
             'need the notebooks in it, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }
@@ -8939,10 +8942,10 @@ function Wait-TaskStart([string]$Name) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
-        '{status} instead of 401 or 403, so others may be able to run programs under the server account. Stop the ' +
-        'server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). Remove ' +
-        '{folder} if someone added files to it, then run nbserver apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} did not refuse a request without the password ' +
+        '(expected HTTP status 401 or 403, got {status}), so others may be able to run programs under the server ' +
+        'account. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
+        '({log}). Remove {folder} if someone added files to it, then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server is running' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }
@@ -9081,7 +9084,7 @@ function Wait-Server {
     }
     if (-not (Test-Path -LiteralPath $ServerLog)) {
         throw (New-Failure server-silent-without-log ('the notebook server is not responding on TCP port {port} and ' +
-                'has not written its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
+                'has not written to its log ({log}). Find the error in the Application log in Event Viewer, fix it, ' +
                 'then try again') @{
                 port = $port; log = $ServerLog
             })

@@ -130,8 +130,8 @@ def test_a_server_that_was_set_up_by_hand(existing: Existing, hand_made: HandMad
     assert [text for text in told if '"IPython Notebook" ({6D2F0F38' in text and "let nbserver disable it" in text]
     assert len([text for text in told if " and other ports, " in text]) == 2
     assert [text for text in told if "before the nbserver entries" in text] == [
-        f"{entry} comes before the nbserver entries in PATH, so Windows finds programs from that entry first. "
-        "Set adopt = true in the inventory to remove the entry from PATH"
+        f"{entry} comes before the nbserver entries in PATH, so Windows finds the programs in {entry} first. "
+        "Set adopt = true in the inventory to remove this entry from PATH"
         for entry in (r"C:\Python27", r"C:\Python27\Scripts", r"C:\OpenSSL-Win64\bin")
     ]
     assert [text for text in told if text.startswith(PROFILE) and "copy them to" in text]
@@ -304,7 +304,7 @@ def test_a_service_that_others_need_is_not_taken(existing: Existing, hand_made: 
     assert [text for text in warnings(events) if "that other running services need: Reports, Mails" in text]
     assert [text for text in warnings(events) if text.startswith("nbserver apply will fail on this host: ")]
     said, events = existing.run("apply", 3)
-    assert "that other running services need: Reports, Mails. Stop these services, or" in said
+    assert "that other running services need: Reports, Mails. Stop this service and the services that need it, or" in said
     assert not steps(events, "changed") and existing.snapshot() == before
     for name in ("Mails", "Reports"):
         hand_made.host.scheduler.stop(f"service.{name}")

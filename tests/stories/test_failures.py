@@ -37,7 +37,7 @@ def test_too_little_memory_for_remote_shells(site: Site, windows_host: WindowsBo
     quota.parent.mkdir(exist_ok=True)
     quota.write_text("512")
     try:
-        assert "a memory quota of 512 MB, but at least 1024 MB are required. Run on the host: Set-Item WSMan:" in refused(
+        assert "a memory quota of 512 MB, but at least 1024 MB is required. Run on the host: Set-Item WSMan:" in refused(
             site, "plan", "win1", code=3
         )
     finally:
@@ -67,7 +67,7 @@ def test_state_folder_that_others_can_read(site: Site, windows_host: WindowsBox)
             folder.rmdir()
         for path, text in kept.items():
             path.write_text(text)
-    assert "cannot be used, because undo relies on its files: " in said and "has access to C:" in said
+    assert "contains the data for undo, but is not safe to use: " in said and "has access to C:" in said
 
 
 def test_pending_reboot_is_told(site: Site, windows_host: WindowsBox) -> None:

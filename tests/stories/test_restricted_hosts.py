@@ -145,7 +145,7 @@ WISHES = {
     "CurrentUser": (
         "Set-ExecutionPolicy AllSigned -Scope CurrentUser -Force -ErrorAction SilentlyContinue",
         "this host allows only signed scripts",
-        "To relax the policy until nbserver has finished, run Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
+        "On this host, run Set-ExecutionPolicy RemoteSigned -Scope CurrentUser",
     ),
 }
 

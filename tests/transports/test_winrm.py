@@ -352,7 +352,7 @@ def test_a_failed_logon_does_not_end_in_an_unencrypted_message(plain: Endpoint, 
     ("settings", "words"),
     [
         ({"configuration_name": "Restricted"}, "configuration_name: requires transport ="),
-        ({"user": None, "password__env": None}, 'transport: "winrm" requires user and password'),
+        ({"user": None, "password__env": None}, 'transport: "winrm" requires the keys user and password'),
         ({"auth": "kerberos"}, 'user: cannot be combined with transport = "winrm" and auth = "kerberos"'),
         ({"tls": False, "fingerprint": None, "auth": "basic"}, 'auth: "basic" sends the password unencrypted'),
     ],

@@ -200,7 +200,7 @@ def _lock(settings: WindowsScriptSettings, catalog: Catalog) -> Lock:
             return lock
     raise DescribedError(
         "no-lock-for-architecture",
-        "the catalog has no lock for settings.python.version {version} on {architecture}",
+        'the catalog has no lock for settings.python.version = "{version}" on {architecture}',
         version=python,
         architecture=architecture,
     )

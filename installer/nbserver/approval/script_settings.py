@@ -113,7 +113,7 @@ def _contradictions(settings: AnyScriptSettings) -> list[tuple[str, Message]]:
     user = settings.scope == "user"
     rules = [
         ("skip", list(settings.skip) != sorted(settings.skip), message("not-sorted", "the values must be in alphabetical order")),
-        ("scope", user and settings.host != LOCAL, message("user-scope-not-local", '"user" is only valid for the host {name}', name=LOCAL)),
+        ("scope", user and settings.host != LOCAL, message("user-scope-not-local", '"user" is valid only for the host {name}', name=LOCAL)),
     ]
     mirrored = settings.downloads.source == "mirror"
     rules += [

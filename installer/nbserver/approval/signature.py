@@ -17,7 +17,7 @@ from nbserver.base.message import DescribedError, cause, message
 from nbserver.base.plain_text import clean
 
 BEGIN = b"\r\n# SIG # Begin signature block\r\n"
-RENDER = message("render-and-sign-again", "Render and sign the scripts again")
+RENDER = message("render-and-sign-again", "Run nbserver render again, then sign the scripts again")
 END = b"# SIG # End signature block\r\n"
 _BLOCK = re.compile(re.escape(BEGIN) + rb"((?:# [A-Za-z0-9+/]{64}\r\n){0,999}# [A-Za-z0-9+/]{1,64}={0,2}\r\n)" + re.escape(END))
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")  # 1.2.840.113549.1.7.2

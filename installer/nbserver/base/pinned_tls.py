@@ -220,7 +220,7 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
     try:
         proxy_port = parts.port or 80
     except ValueError:
-        raise ProxyRefused("proxy-port-invalid", "the proxy {proxy} must have a valid port number", proxy=parts.hostname) from None
+        raise ProxyRefused("proxy-port-invalid", "the port number of the proxy {proxy} is not valid", proxy=parts.hostname) from None
     try:
         raw = socket.create_connection((parts.hostname, proxy_port), timeout)
     except OSError as error:
@@ -252,7 +252,7 @@ def _open(host: str, port: int, timeout: float, proxy: str | None) -> socket.soc
             code = clean(b"".join(status).decode("ascii", "replace"), _LONGEST_STATUS)
             raise ProxyRefused(
                 "proxy-refused",
-                "the proxy {proxy} refused to connect to {target} (status {status})",
+                "the proxy {proxy} refused to connect to {target} (HTTP status {status})",
                 proxy=parts.hostname,
                 target=target,
                 status=code,

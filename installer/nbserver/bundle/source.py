@@ -145,7 +145,7 @@ def total_of(response: requests.Response, file: File, begin: int) -> int | None:
 
 def too_large(url: str, limit: int) -> DownloadError:
     return DownloadError(
-        "download-too-large", "the file is larger than {limit} bytes; nbserver discarded it", where=url, todo=CHECK, limit=limit
+        "download-too-large", "the file is larger than {limit} bytes, so nbserver discarded it", where=url, todo=CHECK, limit=limit
     )
 
 

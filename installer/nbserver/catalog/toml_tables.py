@@ -30,9 +30,9 @@ def _candidates(value: Any) -> Any:
 
 def _program_path(text: str) -> str:
     if "/" in text:
-        raise refuse("program-path-slash", "must use backslashes instead of /")
+        raise refuse("program-path-slash", "must use backslashes instead of slashes")
     if any(part in ("", ".", "..") for part in text.split("\\")):
-        raise refuse("program-path-component", "must not contain empty components, . or ..")
+        raise refuse("program-path-component", "must not contain an empty component, or . or .. as a component")
     return text
 
 
@@ -41,9 +41,9 @@ def _check_executable(kind: str, paths: tuple[str, ...]) -> None:
     if kind != "msi" and (len(absolute) > 1 or any(absolute) or any(":" in path for path in paths)):
         if kind == "exe":
             raise refuse(
-                "exe-executable-outside-folder", 'with kind = "exe", executable must be a single path inside the installation folder'
+                "exe-executable-outside-folder", 'with kind = "exe", executable must be the path of one file inside the installation folder'
             )
-        raise refuse("zip-executable-outside-zip", 'with kind = "zip", executable must be a single path inside the zip file')
+        raise refuse("zip-executable-outside-zip", 'with kind = "zip", executable must be the path of one file inside the zip file')
     if kind == "msi" and not all(absolute):
         raise refuse(
             "msi-executable-not-absolute",

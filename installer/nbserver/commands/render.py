@@ -20,7 +20,7 @@ from nbserver.render.render import render_each
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
 
-RENDER_AGAIN = message("render-scripts-again", "Render the scripts again")
+RENDER_AGAIN = message("render-scripts-again", "Run nbserver render again")
 LONGER = 16_000_000  # excess bytes up to which a file is reported as "differs" instead of as too large
 
 

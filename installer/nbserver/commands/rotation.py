@@ -1,4 +1,4 @@
-"""`nbserver rotate`: evict everybody who could log in to the notebook servers of some hosts."""
+"""`nbserver rotate`: revoke the access of everybody who could log in to the notebook servers of some hosts."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def blocked_port(host: AnyHost) -> Message | None:
     if public:
         return message(
             "public-port-blocked",
-            "browsers do not connect to port {port}, which notebook.public_url uses; choose another port, such as 443",
+            "browsers refuse to connect to port {port}, which notebook.public_url uses; choose another port, such as 443",
             port=port,
         )
-    return message("port-blocked", "browsers do not connect to port {port}; choose another notebook.port, such as 9999", port=port)
+    return message("port-blocked", "browsers refuse to connect to port {port}; choose another notebook.port, such as 9999", port=port)

@@ -145,7 +145,7 @@ class HostSettings:
             if is_unknown_key(reason) and not any(location[: len(unknown)] == unknown for unknown in strange):
                 reason = message(
                     "key-of-other-system",
-                    '{key}: only applies to {other} hosts, but this host has system = "{system}"',
+                    '{key}: applies only to {other} hosts, but this host has system = "{system}"',
                     key=dotted(location),
                     other=NAMES[other],
                     system=system,

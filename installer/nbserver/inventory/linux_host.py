@@ -75,7 +75,7 @@ def absolute_folder(text: str) -> str:
     if any(part in (".", "..") for part in text.split("/")):
         raise refuse("path-dots", "must not contain . or .. as a component")
     if text.count("/") < 2:
-        raise refuse("path-below-root", "must not be directly below the root folder")
+        raise refuse("path-below-root", "must not be directly under /; choose a deeper folder, such as /srv/notebooks")
     if any(len(part.encode("utf-8", "replace")) > 255 for part in text.split("/")):
         raise refuse("path-component-too-long", "must not have a component of more than 255 bytes")
     return text
@@ -89,7 +89,7 @@ def own_folder(text: str) -> str:
 def _no_word_of_windows(text: str) -> str:
     if text == "LocalSubnet":
         raise refuse(
-            "local-subnet-on-linux", '"LocalSubnet" is only valid for Windows hosts; enter the network instead, such as 192.0.2.0/24'
+            "local-subnet-on-linux", '"LocalSubnet" is valid only for Windows hosts; enter the network instead, such as 192.0.2.0/24'
         )
     return text
 
@@ -239,12 +239,12 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
         (
             "sudo",
             no_sudo and not root,
-            message("no-sudo-without-root", 'must be true unless user = "root"; remove this key, or log in as root'),
+            message("no-sudo-without-root", 'must be true unless user = "root"; remove this key, or set user = "root"'),
         ),
         (
             "sudo_password",
             has_sudo_password and (no_sudo or root),
-            message("sudo-password-for-root", "does not apply to root, which does not need sudo")
+            message("sudo-password-for-root", "does not apply to root, which does not need sudo; remove this key")
             if root
             else message("only-with-sudo", "requires sudo = true"),
         ),

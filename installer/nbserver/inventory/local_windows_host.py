@@ -124,7 +124,7 @@ class LocalWindowsHost(Settings):
             machine_only = message("machine-scope-only", 'requires scope = "machine"')
             own_python = message(
                 "own-python-in-user-scope",
-                'with scope = "user", the Python that runs nbserver is used; remove this key, or set scope = "machine"',
+                'with scope = "user", the notebook server uses the Python that runs nbserver; remove this key, or set scope = "machine"',
             )
             broken = [(key, machine_only) for key in MACHINE_ONLY if key in given]
             broken += [(key, own_python) for key in OF_PYTHON if key in given]

@@ -26,7 +26,7 @@ def _requirement(text: str) -> str:
     try:
         url = Requirement(text).url
     except InvalidRequirement:
-        raise refuse("package-name-invalid", "must be a package name, optionally with a version") from None
+        raise refuse("package-name-invalid", "must be a package name, optionally with a version, such as pandas or scipy==1.17.*") from None
     if url is not None:
         raise refuse("package-with-url", "must not contain a URL; upload the wheel to the package index instead")
     return text

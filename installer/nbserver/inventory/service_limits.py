@@ -34,7 +34,7 @@ def task_limit(value: object) -> int | str:
     """Return `infinity`, a share of what the kernel allows such as `15%`, or a number of processes and threads."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not 64 <= value <= MOST_TASKS:
-            raise refuse("task-limit-range", "must be from 64 to {most}", most=MOST_TASKS)
+            raise refuse("task-limit-range", "must be a whole number from 64 to {most}", most=MOST_TASKS)
         return value
     if isinstance(value, str) and (value == UNLIMITED or _is_share(value, 1)):
         return value

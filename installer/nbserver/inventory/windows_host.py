@@ -275,7 +275,7 @@ def contradictions(settings: Mapping[str, Any]) -> list[tuple[str, Message]]:
             winrm and not kerberos and "user" not in has,
             message(
                 "winrm-without-user",
-                '"winrm" requires user and password; to use the current Windows logon, set auth = "kerberos" or transport = "psrp"',
+                '"winrm" requires the keys user and password; to use the current Windows logon, set auth = "kerberos" or transport = "psrp"',
             ),
         ),
         (

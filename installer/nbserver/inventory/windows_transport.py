@@ -34,10 +34,10 @@ def rules(settings: Mapping[str, Any]) -> list[tuple[str, bool, Message]]:
     if settings.get("transport") != "ssh":
         only_ssh = message("only-with-ssh", 'requires transport = "ssh"')
         return [(key, settings.get(key, default) != default, only_ssh) for key, default in _SSH.items()]
-    only_winrm = message("not-with-ssh", 'cannot be combined with transport = "ssh", because it only applies to WinRM')
+    only_winrm = message("not-with-ssh", 'cannot be combined with transport = "ssh", because it applies only to WinRM')
     return [
         *((key, settings.get(key, default) != default, only_winrm) for key, default in _WINRM.items()),
-        ("transport", settings.get("user") is None, message("ssh-without-user", '"ssh" requires user')),
+        ("transport", settings.get("user") is None, message("ssh-without-user", '"ssh" requires the key user')),
         *ssh_logon.rules(settings),
     ]
 

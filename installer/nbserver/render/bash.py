@@ -58,7 +58,7 @@ def header(settings: dict[str, Any]) -> str:
 #   {bash} {host}.sh status    reports how the server runs and which run was the last
 #   {bash} {host}.sh apply     makes the changes
 #   {bash} {host}.sh undo      restores the previous state
-#   {bash} {host}.sh rotate    revokes the access of all users
+#   {bash} {host}.sh rotate    revokes all access and sets a new password
 #   {bash} {host}.sh restart   restarts the server
 #   {bash} {host}.sh stop      stops the server
 #   {bash} {host}.sh rollback  returns to the previous environment

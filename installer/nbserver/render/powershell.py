@@ -71,7 +71,7 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode status   reports how the server runs
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode apply    makes the changes
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode undo     restores the previous state
-#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   revokes the access of all users
+#   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate   revokes all access, sets a new password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode restart  restarts the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode stop     stops the server
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rollback returns to the previous environment

@@ -156,7 +156,7 @@ def _check_files(folder: Path, present: set[str], found: Checked) -> None:
     for link in found.links:
         listed.setdefault(link.file, []).append(link)
     for name in sorted(present - listed.keys()):
-        found.faults.append(message("run-file-not-in-chain", "{file} is not in the chain", file=clean(name, 200)))
+        found.faults.append(message("run-file-not-in-chain", "{file} is not listed in chain.jsonl", file=clean(name, 200)))
     for name, links in sorted(listed.items()):
         fault = _fault(folder, name, links) if name in present else message("run-file-missing", "{file} is missing", file=clean(name, 200))
         if fault:

@@ -41,7 +41,7 @@ def host_name(text: str) -> str:
 def require_no_zone(text: str) -> None:
     """Raise a refusal for an address such as fe80::1%eth0. `ipaddress` accepts any characters as a zone ID."""
     if "%" in text:
-        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is only valid on one machine")
+        raise refuse("host-with-zone", "an IPv6 address must not have a zone ID, which is valid only on one machine")
 
 
 def _ascii(text: str) -> str:

@@ -121,7 +121,7 @@ def found(program: str) -> str:
     """
     path = search(program)
     if path is None:
-        raise ProgramFailure("program-not-found", "the program named in the inventory was not found")
+        raise ProgramFailure("program-not-found", "the program that the inventory specifies was not found on this workstation")
     return path
 
 

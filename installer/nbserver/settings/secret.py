@@ -82,7 +82,7 @@ class SecretReference(Settings):
     def _exactly_one(self) -> SecretReference:
         places = (self.env, self.keyring, self.file, self.command, self.prompt or None)
         if sum(place is not None for place in places) != 1:
-            raise refuse("secret-sources", "must have exactly one of env, keyring, file, command, and prompt")
+            raise refuse("secret-sources", "must have exactly one of env, keyring, file, command, or prompt")
         return self
 
 

@@ -90,7 +90,9 @@ def remote_address(text: str) -> str:
     except ValueError as reason:
         if "host bits" in str(reason):
             raise refuse("network-host-bits", "the network address has host bits set: all bits after the prefix length must be 0") from None
-        raise refuse("not-a-remote-address", "must be an IP address, a network, or a firewall keyword") from None
+        raise refuse(
+            "not-a-remote-address", 'must be an IP address, a network such as 192.0.2.0/24, or a firewall keyword such as "Any"'
+        ) from None
     if not network.prefixlen:
         raise refuse("network-of-all-addresses", 'this network contains every address; use "Any" instead')
     return str(network if network.num_addresses > 1 else network.network_address)

@@ -57,7 +57,7 @@ def _not_absolute(text: str) -> PydanticCustomError:
     if re.match(r"[A-Za-z]:/|%[^%/]*%/", text):
         return _with_slashes()
     if re.match(r"[A-Za-z]:", text):
-        return refuse("path-without-backslash", "must have a backslash after the drive")
+        return refuse("path-without-backslash", "must have a backslash after the drive letter and colon, such as 'C:\\notebooks'")
     if text.startswith(("/", "~")):
         return refuse("path-of-linux", "must be a Windows path such as 'C:\\notebooks', not a Linux path")
     if re.match(r"\$(env:|\{env:)", text, re.IGNORECASE):

@@ -55,18 +55,13 @@ def check(png: bytes, *, colours: Sequence[Colour] = ()) -> tuple[int, int]:
     pixels = width * height
     drawn = pixels - max(counted.values())
     if len(counted) < LEAST_COLOURS or drawn < LEAST_DRAWN * pixels:
-        share = 100 * drawn / pixels
         if len(counted) == 1:
-            raise DescribedError(
-                "picture-one-color",
-                "the picture is blank: it has only 1 color, and {share}% of its pixels differ from the background",
-                share=f"{share:.1f}",
-            )
+            raise DescribedError("picture-one-color", "the picture is blank: all of its pixels have the same color")
         raise DescribedError(
             "picture-blank",
             "the picture is blank: it has {count} colors, and only {share}% of its pixels differ from the background",
             count=len(counted),
-            share=f"{share:.1f}",
+            share=f"{100 * drawn / pixels:.1f}",
         )
     for colour in colours:
         if counted.get(colour, 0) < LEAST_OF_A_COLOUR * pixels:

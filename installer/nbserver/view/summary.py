@@ -42,7 +42,7 @@ WORDS = {
 }
 # What a host has done in these modes, if all went well.
 DONE_WORDS = {
-    "rotate": "earlier users evicted",
+    "rotate": "access of earlier users revoked",
     "restart": "server restarted, and it presents its certificate",
     "stop": "server stopped until nbserver restart or apply",
     "set-password": "password changed, and everybody logged out",

@@ -23,8 +23,8 @@ assert_distribution() {
     met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
     if [[ $PACKAGE_MANAGER ]]; then return; fi
     if [[ $NB_HOST == local ]]; then
-        fail unsupported-system-locally 'this machine runs {name}, but machine scope only supports '\
-'Debian, Ubuntu, openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
+        fail unsupported-system-locally 'this machine runs {name}, but machine scope supports only Debian, Ubuntu, '\
+'openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
             name "${SYSTEM_NAME:-an unknown system}"
     fi
     fail unsupported-system 'this host runs {name}, but only Debian, Ubuntu, openSUSE, and SLES are supported. Use a '\
@@ -38,7 +38,7 @@ assert_packages_installable() {
     read_mount /usr
     if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
-'running. Choose a host with a writable /usr' \
+'running. Use a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
 }
 

@@ -119,7 +119,7 @@ assert_no_members() { # NAME
     local members=''
     IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
     if [[ ${members//"$1"/} == *[!,]* ]]; then
-        fail account-group-members 'these users are in the group {group}, and could read the private key of the '\
+        fail account-group-members 'these users are in the group {group}, so they could read the private key of the '\
 'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"

@@ -62,8 +62,8 @@ stop_process() { # FILE
         fi
         sleep 0.1
     done
-    problem process-not-stopped 'process {id} did not exit within 30 seconds, even after SIGKILL. Restart the machine '\
-'to stop it' id "$PROCESS"
+    problem process-not-stopped 'process {id} did not exit within 30 seconds, even after SIGKILL. Restart this '\
+'machine to stop it' id "$PROCESS"
 }
 
 restore_process() { # FILE

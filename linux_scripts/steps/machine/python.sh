@@ -33,7 +33,7 @@ assert_python_version() {
             package "$package" system "$SYSTEM_NAME" version "$version"
     fi
     if [[ $NB_PYTHON_VERSION && "$version." != "$NB_PYTHON_VERSION."* ]]; then
-        fail python-version-differs '{package} has version {version}, but the inventory has python.version = '\
+        fail python-version-differs '{package} has version {version}, but python.version in the inventory is '\
 '"{expected}". Set python.version to a version that this distribution provides' \
             package "$package" version "$version" expected "$NB_PYTHON_VERSION"
     fi

@@ -32,7 +32,7 @@ function Get-BundleRemoval([string]$File) {
     $copy = Get-BundleCopy $name
     if (-not $copy) {
         Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer exists ' +
-            'and its program has already been removed') @{
+            'and the program that it installed was already removed') @{
             path = $File
         }
         return

@@ -50,9 +50,9 @@ function Get-NameFault($Certificate) {
     $names = @(Get-CertificateName $Certificate)
     $wildcards = @($names | Where-Object { $_.Contains('*') })
     if ($wildcards.Count) {
-        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which is refused: ' +
-            'anyone who can use a notebook could read the private key and impersonate every host that matches this ' +
-            'name') @{
+        return New-Failure certificate-wildcard ('the certificate has the wildcard name {name}, which nbserver does ' +
+            'not accept: anyone who can use a notebook could read the private key and impersonate every host that ' +
+            'matches this name') @{
             name = $wildcards[0]
         }
     }

@@ -37,7 +37,7 @@ function Get-ProfileFault([string]$Folder) {
     $profiles = @("$env:SystemDrive\Users")
     if ($env:PUBLIC) { $profiles += Split-Path -Parent $env:PUBLIC }
     if ($profiles + $env:ProgramData -contains $Folder) {
-        return New-Failure folder-of-others 'the folder contains folders that belong to other programs or users'
+        return New-Failure folder-of-others 'the folder contains subfolders that belong to other programs or users'
     }
     if ($profiles -contains (Split-Path -Parent $Folder)) {
         New-Failure folder-is-profile 'the folder must not be a user profile'

@@ -43,9 +43,9 @@ function Assert-RecordedFolder([string]$Path) {
     if ((Test-KnownPath $Path) -or (Test-NotebookPath $Path)) { return }
     $fault = Get-FolderNameFault $Path.TrimEnd('\')
     if ($fault) {
-        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, names {path} as a ' +
-                'notebook folder, but this path cannot be one: {cause}. Find out who added this line, remove it, ' +
-                'then try again') @{
+        throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, contains a line for the ' +
+                'notebook folder {path}, but this path cannot be a notebook folder: {cause}. Find out who added this ' +
+                'line, remove it, then try again') @{
                 path = $Path; record = $RecordFile
             } -Cause $fault)
     }
@@ -141,7 +141,7 @@ function Remove-GrantBelow([string]$Path, [string]$Except) {
 }
 
 function New-GrantFailure([string]$Path, [Exception]$Cause) {
-    New-Failure grant-kept 'the permissions of {path} were not changed: {cause}' @{ path = $Path } -Cause $Cause
+    New-Failure grant-kept 'nbserver did not change the permissions of {path}: {cause}' @{ path = $Path } -Cause $Cause
 }
 
 $Restore.data_folder = {

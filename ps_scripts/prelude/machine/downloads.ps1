@@ -132,7 +132,7 @@ function Get-DownloadFault {
     $limit = $LargestDownload
     if ($Size) { $limit = $Size }
     if ($Done -gt $limit) {
-        return New-Failure download-too-large 'the file is larger than {limit} bytes; it was not kept' @{
+        return New-Failure download-too-large 'the file is larger than {limit} bytes, so nbserver discarded it' @{
             limit = $limit
         }
     }

@@ -28,8 +28,7 @@ function Get-InstallerFailure([string]$Name, [int]$ExitCode) {
         }
         1638 {
             New-Failure installer-other-version ('{installer} cannot replace the version that is already installed ' +
-                '(exit code {exit_code}). Uninstall this version, or specify it in the inventory, then try ' +
-                'again') $values
+                '(exit code {exit_code}). Uninstall that version, or set it in the inventory, then try again') $values
         }
     }
 }

@@ -44,7 +44,7 @@ $Restore.msi = {
         $product = Get-ProductCode $File
         if (-not $product) {
             Write-Notice log already-removed ('nothing was uninstalled, because the installer {path} no longer ' +
-                'exists and its program has already been removed') @{
+                'exists and the program that it installed was already removed') @{
                 path = $File
             }
             return

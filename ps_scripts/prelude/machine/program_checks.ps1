@@ -38,6 +38,6 @@ function Assert-UrlAnswer([string]$Url) {
     $answer = Receive-Answer $Url 'HEAD'
     if ($answer.Type -cnotmatch '\Atext/html') { return }
     throw (New-Failure url-is-page ('{url} returned a web page instead of a file. Open the URL in a browser on this ' +
-            'host. If the page is a login page or an error of a proxy, log in or correct downloads.proxy in the ' +
-            'inventory; otherwise, correct the URL in the site catalog') @{ url = $Url })
+            'host. If the page is a login page or a proxy error, log in or correct downloads.proxy in the inventory; ' +
+            'otherwise, correct the URL in the site catalog') @{ url = $Url })
 }

@@ -67,7 +67,7 @@ function Write-StillPending {
     }
     else {
         Write-Notice warning reboot-still-needed ('Windows must restart again, although it has just restarted. Find ' +
-            'and fix the installer that keeps requiring a restart, then try again')
+            'out why an installer keeps requiring a restart, fix the cause, then try again')
     }
 }
 

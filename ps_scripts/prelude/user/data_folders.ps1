@@ -19,8 +19,9 @@ function Assert-RecordedFolder([string]$Path) {
     if ($Path -cmatch '\A([A-Za-z]:|\\\\[^\\:/]+)\\[^:/]+\z' -and "$Path\" -cnotmatch '\\\.\.?\\') { return }
     $fault = New-Failure folder-name-form ('expected a path with a drive letter and without / or .., such as ' +
         'D:\notebooks')
-    throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, names {path} as a notebook ' +
-            'folder, but this path cannot be one: {cause}. Find out who added this line, remove it, then try again') @{
+    throw (New-Failure record-folder-refused ('{record}, the list of what undo restores, contains a line for the ' +
+            'notebook folder {path}, but this path cannot be a notebook folder: {cause}. Find out who added this ' +
+            'line, remove it, then try again') @{
             path = $Path; record = $RecordFile
         } -Cause $fault)
 }

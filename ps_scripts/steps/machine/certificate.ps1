@@ -8,8 +8,8 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
     $arguments = 'req', '-new', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
     '-days', [string]$Settings.certificate.days, '-config', $RequestFile, '-keyout', $NewKey, '-out', $NewCertificate
     Invoke-OpenSsl $arguments -Code certificate-not-created -Text ('openssl could not create the certificate (exit ' +
-        'code {exit_code}): {output}. Fix this error (for code -1073741515, install the Visual C++ redistributable), ' +
-        'then run nbserver apply again')
+        'code {exit_code}): {output}. Fix this error (if the exit code is -1073741515, install the Visual C++ ' +
+        'redistributable), then run nbserver apply again')
 }
 
 Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {

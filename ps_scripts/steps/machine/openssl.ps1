@@ -35,8 +35,8 @@ function Assert-ForeignOpenSsl([string]$Path) {
     $is = Get-FileVersion $Path
     if ($is -ne (Get-WantedOpenSslVersion)) {
         throw (New-Failure openssl-would-be-replaced ('OpenSSL {is} ({path}) was not installed by nbserver, and the ' +
-                'MSI package for {version} would replace it permanently. Uninstall OpenSSL {is}; or set ' +
-                'openssl.version = "{is}" and adopt = true in the inventory; or use openssl.kind = "zip" with a site ' +
+                'MSI package for {version} would replace it permanently. Either uninstall OpenSSL {is}, or set ' +
+                'openssl.version = "{is}" and adopt = true in the inventory, or use openssl.kind = "zip" with a site ' +
                 'catalog') @{
                 is = $is; path = $Path; version = $Settings.openssl.version
             })

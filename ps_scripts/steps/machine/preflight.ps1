@@ -27,7 +27,7 @@ function Assert-Administrator {
     Set-Found is-administrator 'this account has administrator rights'
     $user = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $user.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-        throw (New-Failure not-administrator ('this account has no administrator rights. Connect as an ' +
+        throw (New-Failure not-administrator ('this account does not have administrator rights. Connect as an ' +
                 'administrator; for a local account other than the built-in Administrator, set ' +
                 'LocalAccountTokenFilterPolicy to 1 on the host'))
     }
@@ -39,7 +39,7 @@ function Assert-ShellMemory {
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
-                'are required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
+                'is required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
                 'Restart-Service WinRM') @{
                 quota = $quota
             })
@@ -48,9 +48,9 @@ function Assert-ShellMemory {
     $quota = Get-EndpointMemory
     if ($quota -and $quota -lt 1024) {
         throw (New-Failure endpoint-memory-low ('the Microsoft.PowerShell endpoint has a memory quota of {quota} MB, ' +
-                'but at least 1024 MB are required. Run on the host: Set-Item ' +
-                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB ' +
-                '2048; Restart-Service WinRM') @{ quota = $quota })
+                'but at least 1024 MB is required. Run on the host: Set-Item ' +
+                'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; Restart-Service ' +
+                'WinRM') @{ quota = $quota })
     }
 }
 

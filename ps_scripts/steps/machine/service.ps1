@@ -142,10 +142,10 @@ function Wait-TaskStart([string]$Name) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open ('the notebook server on TCP port {port} answered a request without the password with ' +
-        '{status} instead of 401 or 403, so others may be able to run programs under the server account. Stop the ' +
-        'server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ({log}). Remove ' +
-        '{folder} if someone added files to it, then run nbserver apply again') $Values
+    New-Failure server-open ('the notebook server on TCP port {port} did not refuse a request without the password ' +
+        '(expected HTTP status 401 or 403, got {status}), so others may be able to run programs under the server ' +
+        'account. Stop the server (Disable-ScheduledTask nbserver; Stop-ScheduledTask nbserver) and read its log ' +
+        '({log}). Remove {folder} if someone added files to it, then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server is running' -Test { Compare-ServiceTask } -Apply { Start-ServiceTask }

@@ -79,8 +79,8 @@ function Compare-Port {
     if ($dependents.Count) {
         $values.services = $dependents -join ', '
         return New-Conflict $name $false (New-Failure port-taken-by-needed-service ('TCP port {port} is used by a ' +
-                'service ({program}) that other running services need: {services}. Stop these services, or choose ' +
-                'another notebook.port in the inventory') $values)
+                'service ({program}) that other running services need: {services}. Stop this service and the ' +
+                'services that need it, or choose another notebook.port in the inventory') $values)
     }
     New-Conflict $name ($owner.Kind -ne 'nothing') (New-Failure port-taken-by-program ('TCP port {port} is used by ' +
             'another program ({program}). Stop it, or choose another notebook.port in the inventory') $values)
@@ -170,7 +170,7 @@ function Compare-HidingPathEntry {
         if ($Settings.adopt) { Add-Difference path-entry 'PATH' $entry $null }
         elseif (-not $Takeover.Reported) {
             Write-Notice warning path-entry-kept ('{entry} comes before the nbserver entries in PATH, so Windows ' +
-                'finds programs from that entry first. Set adopt = true in the inventory to remove the entry from ' +
+                'finds the programs in {entry} first. Set adopt = true in the inventory to remove this entry from ' +
                 'PATH') @{ entry = $entry }
         }
     }
@@ -179,7 +179,7 @@ function Compare-HidingPathEntry {
 function Write-Leftover {
     if ($Takeover.Reported -or (Test-Record 'task' 'nbserver')) { return }
     foreach ($folder in Get-EarlierProfile) {
-        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and is kept. If you ' +
+        Write-Notice warning earlier-profile ('{path} was created by an earlier notebook server and was kept. If you ' +
             'need the notebooks in it, copy them to {directory}') @{
             path = $folder; directory = Expand-Path $Settings.notebook.directory
         }

@@ -41,7 +41,7 @@ function Test-VcRuntime([version]$Should) {
     ($is -and $is -ge $Should) -or $VcRuntime.Installed -or (Test-OpenSslStart)
 }
 
-Add-Step vc_redist 'The Visual C++ runtime that OpenSSL needs is installed' -Test {
+Add-Step vc_redist 'The Visual C++ runtime that OpenSSL requires is installed' -Test {
     if (-not $Settings.vc_redist) { return }
     $should = [version]($Settings.vc_redist.version -replace '^(\d+\.\d+\.\d+).*$', '$1')
     if (-not (Test-VcRuntime $should)) {

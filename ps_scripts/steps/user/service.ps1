@@ -31,10 +31,10 @@ function Start-BackgroundServer([string]$Python, [string]$Text) {
 
 # Return the failure of a server that answers requests without the password. $Values are those of the text.
 function New-OpenServerFailure([hashtable]$Values) {
-    New-Failure server-open-as-user ('the notebook server on TCP port {port} answered a request without the ' +
-        'password with {status} instead of 401 or 403, so others may be able to run programs under your account. ' +
-        'Stop the server (nbserver stop local) and read its log ({log}). Remove {folder} if someone added files ' +
-        'to it, then run nbserver apply again') $Values
+    New-Failure server-open-as-user ('the notebook server on TCP port {port} did not refuse a request without the ' +
+        'password (expected HTTP status 401 or 403, got {status}), so others may be able to run programs under your ' +
+        'account. Stop the server (nbserver stop local) and read its log ({log}). Remove {folder} if someone added ' +
+        'files to it, then run nbserver apply again') $Values
 }
 
 Add-Step service 'The notebook server is running' -Test { Compare-BackgroundServer } -Apply {

@@ -43,12 +43,12 @@ READ_ONLY = "/srv/my people/n cannot be used: the file system at /srv/my people 
         (
             f"mkdir -p /opt && {MOUNT} -o nr_inodes=9001 tmpfs /opt",
             {},
-            "the file system that contains /opt has 9000 free inodes, but 30000",
+            "the file system that contains /opt has 9000 free inodes, but 30,000",
         ),
         (
             "",
             {"packages": {**parts.SETTINGS["packages"], "index_url": "https://index.invalid/simple/"}},
-            "the name index.invalid cannot be resolved. Check the name servers",
+            "this host cannot resolve the name index.invalid. Check the name servers",
         ),
         ("mount --bind /usr /usr && mount -o remount,bind,ro /usr", {}, "is a transactional or read-only system"),
     ],
@@ -120,7 +120,7 @@ def test_preflight_asks_for_room_for_a_new_environment(host: Sandbox) -> None:
     )
     host.write("/opt/nbserver/env-10000000/nbserver.lock", "x")
     (failed,) = run(host, "test", STEPS).of("failed")
-    assert "the disk that contains /opt/nbserver has " in failed["text"] and "MB of free space, but 2000 MB are required" in failed["text"]
+    assert "the disk that contains /opt/nbserver has " in failed["text"] and "MB of free space, but 2000 MB is required" in failed["text"]
     host.write("/opt/nbserver/env-00000000/nbserver.lock", "x")
     assert run(host, "test", STEPS).outcome == "ok", "what is made already needs no room"
 
@@ -134,7 +134,7 @@ def test_preflight_asks_for_room_for_the_distributions_packages_once(host: Sandb
     )
     host.run("mount", "-t", "overlay", "-o", "lowerdir=/usr,upperdir=/tmp/disk/up,workdir=/tmp/disk/work", "overlay", "/usr")
     (failed,) = run(host, "test", STEPS, packages=packages).of("failed")
-    assert "the disk that contains /usr has " in failed["text"] and "but 2000 MB are required" in failed["text"]
+    assert "the disk that contains /usr has " in failed["text"] and "but 2000 MB is required" in failed["text"]
     host.write("/usr/bin/jupyter-notebook", "x")
     assert run(host, "test", STEPS, packages=packages).outcome == "ok"
 

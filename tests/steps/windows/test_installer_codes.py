@@ -32,7 +32,7 @@ WINDOWS_CODES = {
     ),
     1638: (
         "installer-other-version",
-        "{name} cannot replace the version that is already installed (exit code {code}). Uninstall this version, or specify it in the inventory, then try again",
+        "{name} cannot replace the version that is already installed (exit code {code}). Uninstall that version, or set it in the inventory, then try again",
     ),
 }
 INNO_CODES = {
@@ -182,7 +182,7 @@ def test_another_installer_ends_meanwhile_or_does_not(bench: Bench, kind: str) -
 def test_a_package_that_is_gone_with_its_product_is_put_back(bench: Bench) -> None:
     bench.setup.unlink()
     did = bench.do("& $Restore.msi $File $null", 1603)
-    assert (did.error, did.calls) == ("", []) and "its program has already been removed" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "the program that it installed was already removed" in str(did.of("log"))
 
 
 def register(bench: Bench, name: str) -> Path:
@@ -206,7 +206,7 @@ def test_a_bundle_that_is_gone_from_the_cache_is_removed_by_its_own_copy(bench: 
     assert [call.replace('"', "") for call in did.calls] == [f"{host_path(copy)} /uninstall /quiet /norestart"]
     copy.unlink()
     did = bench.do("& $Restore.bundle $File ''", 1603)
-    assert (did.error, did.calls) == ("", []) and "its program has already been removed" in str(did.of("log"))
+    assert (did.error, did.calls) == ("", []) and "the program that it installed was already removed" in str(did.of("log"))
 
 
 def test_a_runtime_that_other_programs_may_have_renewed_stays(bench: Bench) -> None:

@@ -181,7 +181,7 @@ def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks
     stubborn = "$real = ${function:Remove-Grant}; function Remove-Grant([string]$Path) { if ($Path -like '*.ipynb') { throw 'denied' }; . $real $Path }; "
     refused = notebooks.refused(f"{stubborn}& $Restore.grant '{NOTEBOOKS}'")
     assert f"could not remove the service's access to 1 of the files and folders in {NOTEBOOKS}." in refused
-    assert f"First error: the permissions of {NOTEBOOKS}\\b.ipynb were not changed: denied" in refused
+    assert f"First error: nbserver did not change the permissions of {NOTEBOOKS}\\b.ipynb: denied" in refused
     assert SERVICE not in notebooks.access(NOTEBOOKS)
 
 

@@ -126,7 +126,7 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     said = place.run('foreach ($line in @(Read-Record)) { try { Undo-Line $line | Out-Null; "done $($line.key)" } catch { "$_" } }')
     assert said[0] == rf"done {own}\cache" and not (place.state / "cache").exists()
     assert all("record.jsonl, the list of what undo restores, " in text and "who added this line" in text for text in said[1:])
-    assert "as a notebook folder, but this path cannot be one: " in said[-1]
+    assert "but this path cannot be a notebook folder: " in said[-1]
     assert (foreign / "kept.txt").read_text() == "kept"
     assert len((place.state / "record.jsonl").read_text().splitlines()) == 8
     (place.state / "record.jsonl").unlink()

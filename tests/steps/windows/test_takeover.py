@@ -138,7 +138,7 @@ def test_what_a_person_must_do_is_refused_with_adopt_as_well(session: Session, h
             session, host, adopt=adopt
         )
     if host == NEEDED:
-        assert "that other running services need: mail, report. Stop these services, or" in events[0]["text"]
+        assert "that other running services need: mail, report. Stop this service and the services that need it, or" in events[0]["text"]
 
 
 def test_what_does_no_harm_is_kept_and_reported_once(session: Session) -> None:

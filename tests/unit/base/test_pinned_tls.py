@@ -207,9 +207,9 @@ def test_connect_goes_through_a_proxy(certificate: Certificate) -> None:
 @pytest.mark.parametrize(
     ("proxy", "reason"),
     [
-        ("http://user:p%40ss@127.0.0.1:PORT", "refused to connect to win1.example.com:443 .status 501"),
+        ("http://user:p%40ss@127.0.0.1:PORT", "refused to connect to win1.example.com:443 .HTTP status 501"),
         ("socks5://user:p%40ss@127.0.0.1:PORT", "begins with socks5://"),
-        ("http://user:p%40ss@127.0.0.1:x", "must have a valid port number"),
+        ("http://user:p%40ss@127.0.0.1:x", "the port number of the proxy .* is not valid"),
         ("http://user:p%40ss@127.0.0.1:1", r"the proxy 127\.0\.0\.1:1 could not be reached \(Connection refused\)"),
     ],
 )

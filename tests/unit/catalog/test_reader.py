@@ -168,7 +168,7 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
         (entry(kind='"msi"'), "site.toml:4: python[1].kind: unknown value; expected zip or exe"),
         (
             entry(kind='"exe"', executable='"C:\\\\python.exe"'),
-            'with kind = "exe", executable must be a single path inside the installation folder',
+            'with kind = "exe", executable must be the path of one file inside the installation folder',
         ),
         (
             entry(kind='"rpm"').replace("python]", "openssl]"),
@@ -179,11 +179,11 @@ def test_the_digest_is_over_everything_loaded(tmp_path: Path) -> None:
             entry(version="3.13"),
             "site.toml:2: python[1].version: expected text, found a number",
         ),
-        (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: must not contain empty components, . or .."),
-        (entry(executable='"bin/x.exe"'), "must use backslashes instead of /"),
+        (entry(executable='"..\\\\x.exe"'), "python[1].executable[1]: must not contain an empty component, or . or .. as a component"),
+        (entry(executable='"bin/x.exe"'), "must use backslashes instead of slashes"),
         (
             entry(executable='["a.exe", "b.exe"]'),
-            'site.toml:1: python[1]: with kind = "zip", executable must be a single path inside the zip file',
+            'site.toml:1: python[1]: with kind = "zip", executable must be the path of one file inside the zip file',
         ),
         (entry(executable="[]"), "site.toml:7: python[1].executable: "),
         (entry(kind='"msi"').replace("python]", "openssl]"), 'openssl[1]: with kind = "msi", executable must be an absolute path'),

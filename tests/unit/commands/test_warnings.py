@@ -18,4 +18,4 @@ def test_a_port_that_browsers_block_is_a_warning(tmp_path: Path, port: int) -> N
     )
     result = CliRunner().invoke(cli, ["render", "lin1", "-i", str(inventory), "-o", str(tmp_path / "out")], standalone_mode=False)
     assert result.exception is None, result.output
-    assert ("nbserver: warning: lin1: browsers do not connect to port 6000" in result.output) is (port == 6000)
+    assert ("nbserver: warning: lin1: browsers refuse to connect to port 6000" in result.output) is (port == 6000)

@@ -64,7 +64,7 @@ def test_what_is_wrong(tmp_path: Path) -> None:
         assert refusal(path).startswith(f"{inventory}: expected an array with a program and its arguments")
     path.write_text(f"hosts_command = ['no-such-program-hunter2']\n{DEFAULTS}", "utf-8")
     assert refusal(path) == (
-        f"{inventory} failed: the program named in the inventory was not found. "
+        f"{inventory} failed: the program that the inventory specifies was not found on this workstation. "
         "Run the command yourself as the same user, and check its output and exit code"
     )
     path.write_text(f"hosts_from = 'x'\nhosts_command = ['x']\n{DEFAULTS}", "utf-8")
@@ -88,7 +88,9 @@ def test_a_program_next_to_the_inventory(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_home_folder_that_does_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "nbserver.toml"
     path.write_text(f"hosts_command = ['~no-such-user/list']\n{DEFAULTS}", "utf-8")
-    assert "hosts_command failed: the program named in the inventory was not found. Run the command" in refusal(path)
+    assert "hosts_command failed: the program that the inventory specifies was not found on this workstation. Run the command" in refusal(
+        path
+    )
 
 
 def test_render_does_not_run_it(tmp_path: Path) -> None:

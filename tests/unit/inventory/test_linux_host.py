@@ -112,7 +112,7 @@ SETTINGS = [
     ("notebook.directory = '%ProgramData%\\x'", "must be a Linux path such as /srv/notebooks, not a Windows path"),
     ('notebook.directory = "~/notebooks"', "notebook.directory: must begin with /: neither ~ nor variables are expanded"),
     (f'notebook.directory = "/srv/{UMLAUTS}"', "must not have a component of more than 255 bytes"),
-    ('notebook.directory = "/srv"', "must not be directly below the root folder"),
+    ('notebook.directory = "/srv"', "must not be directly under /"),
     ('notebook.directory = "/srv/../etc"', "must not contain . or .. as a component"),
     ('notebook.directory = "/srv/x/"', "must not end in /"),
     (
@@ -124,19 +124,19 @@ SETTINGS = [
     ('notebook.directory = "/tmp/x"', "must not be a system folder"),
     (f'notebook.directory = "/srv/{"x" * 200}"', "must not be longer than 200 characters"),
     ('notebook.directory = "/srv/a\\nb"', "must not contain control characters"),
-    ('firewall.remote_addresses = ["LocalSubnet"]', "is only valid for Windows hosts"),
-    ("certificate.request = true", "certificate.request: only applies to Windows hosts"),
-    ('certificate.pfx = "server.pfx"', "certificate.pfx: only applies to Windows hosts"),
+    ('firewall.remote_addresses = ["LocalSubnet"]', "is valid only for Windows hosts"),
+    ("certificate.request = true", "certificate.request: applies only to Windows hosts"),
+    ('certificate.pfx = "server.pfx"', "certificate.pfx: applies only to Windows hosts"),
     ("firewall.remote_addresses = []", "nobody will be able to connect"),
     ("sudoo = true", '[hosts.lin1] unknown key (did you mean "sudo"?)'),
     ("source = 'wheels'", 'source: unknown key (did you mean "packages.source"?)'),
-    ("tls = true", 'tls: only applies to Windows hosts, but this host has system = "linux"'),
-    ('auth = "ntlm"', "auth: only applies to Windows hosts"),
-    ('openssl.version = "3.5"', 'openssl: only applies to Windows hosts, but this host has system = "linux"'),
-    ('python.kind = "zip"', "python.kind: only applies to Windows hosts"),
-    ("path.entries = ['C:\\x']", "path: only applies to Windows hosts"),
-    ("catalog = 'x'", "catalog: only applies to Windows hosts"),
-    ("openssl.colour = 1", "openssl: only applies to Windows hosts"),
+    ("tls = true", 'tls: applies only to Windows hosts, but this host has system = "linux"'),
+    ('auth = "ntlm"', "auth: applies only to Windows hosts"),
+    ('openssl.version = "3.5"', 'openssl: applies only to Windows hosts, but this host has system = "linux"'),
+    ('python.kind = "zip"', "python.kind: applies only to Windows hosts"),
+    ("path.entries = ['C:\\x']", "path: applies only to Windows hosts"),
+    ("catalog = 'x'", "catalog: applies only to Windows hosts"),
+    ("openssl.colour = 1", "openssl: applies only to Windows hosts"),
     ("nom = 'x'", "[hosts.lin1] unknown key"),
 ]
 
@@ -251,10 +251,10 @@ def test_a_hosts_own_value_mends_what_a_layer_says(tmp_path: Path) -> None:
 
 
 def test_a_windows_host_has_no_keys_of_linux(tmp_path: Path) -> None:
-    assert '6: [hosts.win1] sudo: only applies to Linux hosts, but this host has system = "windows"' in refusal(
+    assert '6: [hosts.win1] sudo: applies only to Linux hosts, but this host has system = "windows"' in refusal(
         tmp_path, "[defaults]\n" + WINDOWS + "sudo = true\n"
     )
-    assert "packages.source: only applies to Linux hosts" in refusal(tmp_path, WINDOWS + "packages.source = 'wheels'\n")
+    assert "packages.source: applies only to Linux hosts" in refusal(tmp_path, WINDOWS + "packages.source = 'wheels'\n")
 
 
 @pytest.mark.parametrize("system", ['"linus"', "1", '""'])

@@ -68,7 +68,7 @@ def test_its_own_table(tmp_path: Path) -> None:
         ('user = "anna"', 2, "[hosts.local] user: unknown key"),
         ('openssl.version = "3.5"', 1, 'openssl: requires scope = "machine"'),
         ('skip = ["path"]', 1, 'skip: requires scope = "machine"'),
-        ('python.version = "3.12"', 1, 'python: with scope = "user", the Python that runs nbserver is used'),
+        ('python.version = "3.12"', 1, 'python: with scope = "user", the notebook server uses the Python that runs nbserver'),
         ('scope = "machine"', 1, 'notebook.password: this key is required if scope = "machine"'),
         ('notebook.directory = "~/notebooks"', 2, "must be a Windows path such as"),
         ('notebook.directory = "C:"', 2, "must have a backslash after the drive"),

@@ -110,9 +110,9 @@ SETTINGS = [
     (f"password = ['{SECRET}']", "password: must be a reference"),
     (f"password = {{ env = '{SECRET}!' }}", "password.env: must be a valid environment variable name"),
     (f"password = {{ value = '{SECRET}' }}", "password: unknown key; valid keys: env, keyring, file, command, prompt"),
-    (f"password = {{ env = 'A', keyring = '{SECRET}' }}", "password: must have exactly one of env, keyring, file, command, and prompt"),
-    ("password = {}", "password: must have exactly one of env, keyring, file, command, and prompt"),
-    ("password = { prompt = false }", "password: must have exactly one of env, keyring, file, command, and prompt"),
+    (f"password = {{ env = 'A', keyring = '{SECRET}' }}", "password: must have exactly one of env, keyring, file, command, or prompt"),
+    ("password = {}", "password: must have exactly one of env, keyring, file, command, or prompt"),
+    ("password = { prompt = false }", "password: must have exactly one of env, keyring, file, command, or prompt"),
     ("password = { prompt = 'yes' }", "password.prompt: expected true"),
     (f"notebook.password = '{SECRET}'", "notebook.password: must be a reference such as"),
     ('architecture = "amd64"', "unknown value"),
@@ -335,10 +335,10 @@ def test_users_of_windows(tmp_path: Path, user: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "warning"),
     [
-        ("notebook.port = 6000", "browsers do not connect to port 6000; choose another notebook.port"),
+        ("notebook.port = 6000", "browsers refuse to connect to port 6000; choose another notebook.port"),
         ("notebook.port = 6001", None),
         ("notebook.port = 6000\nnotebook.public_url = 'https://a.example.com'", None),
-        ("notebook.public_url = 'https://a.example.com:10080'", "browsers do not connect to port 10080, which notebook.public_url uses"),
+        ("notebook.public_url = 'https://a.example.com:10080'", "browsers refuse to connect to port 10080, which notebook.public_url uses"),
     ],
 )
 def test_ports_that_browsers_block(tmp_path: Path, setting: str, warning: str | None) -> None:

@@ -37,7 +37,7 @@ def test_the_least_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("tls = false", 'tls: cannot be combined with transport = "ssh", because it only applies to WinRM'),
+        ("tls = false", 'tls: cannot be combined with transport = "ssh", because it applies only to WinRM'),
         ('auth = "ntlm"', 'auth: cannot be combined with transport = "ssh"'),
         (f'fingerprint = "SHA256:{"ab" * 32}"', 'fingerprint: cannot be combined with transport = "ssh"'),
         ('proxy = "http://proxy:3128"', 'proxy: cannot be combined with transport = "ssh"'),
@@ -45,7 +45,7 @@ def test_the_least_settings(tmp_path: Path) -> None:
         (KEY + 'known_hosts = "k"', "known_hosts: cannot be combined with host_key; use one or the other"),
         ("agent = false", "agent: must be true unless key_file or password is set"),
         ('key_password = { env = "X" }', "key_password: requires key_file"),
-        ("sudo = false", "sudo: only applies to Linux hosts"),
+        ("sudo = false", "sudo: applies only to Linux hosts"),
     ],
 )
 def test_what_belongs_to_winrm_is_refused(tmp_path: Path, line: str, words: str) -> None:
@@ -55,7 +55,7 @@ def test_what_belongs_to_winrm_is_refused(tmp_path: Path, line: str, words: str)
 
 
 def test_a_user_is_required(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match='transport: "ssh" requires user'):
+    with pytest.raises(InventoryError, match='transport: "ssh" requires the key user'):
         loaded(tmp_path, HOST.replace("user = 'WIN1\\anna'\n", ""))
 
 

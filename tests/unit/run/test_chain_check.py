@@ -241,7 +241,7 @@ def test_what_a_killed_run_leaves(tmp_path: Path, site: Site) -> None:
     host.event(event(1, "started", STARTED))
     with pytest.raises(ApprovalError, match="the run has no recorded end") as caught:
         chain_check.check(run.folder, [run.head])
-    assert "lin1/events.jsonl is not in the chain" in str(caught.value)
+    assert "lin1/events.jsonl is not listed in chain.jsonl" in str(caught.value)
     assert "script" not in str(caught.value)
     host.close()
     again = HostJournal.reopened(run.folder / "lin1", site.script)  # nbserver events

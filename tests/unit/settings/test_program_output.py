@@ -65,7 +65,7 @@ def test_a_program_that_leaves_another_one_behind_is_not_waited_for(tmp_path: Pa
 def test_what_cannot_be_started_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(ProgramFailure) as error:
         run(["hunter2"], limit=10)
-    assert str(error.value) == "the program named in the inventory was not found"
+    assert str(error.value) == "the program that the inventory specifies was not found on this workstation"
     if os.name == "posix":
         broken = tmp_path / "broken"
         broken.write_bytes(b"\x00\x01")

@@ -50,3 +50,10 @@ def test_a_difference_has_its_words() -> None:
     ]
     (row,) = message_page.rows(entries)
     assert row.line() == "| `port` (difference) | `TCP port {port}` | `used`, `free` | `a.ps1`, `b.ps1` |\n"
+
+
+def test_a_difference_to_nothing_has_the_word_that_is_shown_for_it() -> None:
+    entry = Entry("user", "user {user}", "", "a.sh", 1, "difference", ("", "a system user"))
+    (row,) = message_page.rows([entry])
+    assert row.line() == "| `user` (difference) | `user {user}` | `absent`, `a system user` | `a.sh` |\n"
+    assert message_page.templates({"Linux script": [entry]})["words"] == {"user": ["a system user"]}

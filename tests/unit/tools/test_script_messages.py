@@ -18,6 +18,8 @@ Invoke-Program $exe @('-a') -Accept 0, 1 -Code openssl-failed -Text 'OpenSSL cou
 Add-Difference registry-value '{key}\{name}' $is 'one' @{ key = $key; name = $name }
 Add-Difference port-not-free 'TCP port {port}' 'used' 'free' @{ port = 1 }
 Add-Difference folder-mode 'access to {path}' (Get-Mode $path) 'private' @{ path = $path }
+Add-Difference folder-missing '{path}' $null 'a folder' @{ path = $path }
+Add-Difference folder-needless '{path}' 'a folder' $null @{ path = $path }
 function Invoke-Program { param([string]$File, [string]$Code = 'program-failed', [string]$Text = '{program} failed') }
 '{"v":1,"event":"failed","code":"restricted","values":{"mode":"' + $Mode + '"},"text":"PowerShell runs in ' + $Mode +
 ' mode. Ask ' +
@@ -36,6 +38,7 @@ fail 'quoted-code' 'text' || return
     report_progress installing 'Installing packages' "$done" "$total" packages
 differs folder-mode 'mode of {path}' "$(stat "$1")" 'private' path "$1"
 differs server-state 'the notebook server' 'not running' 'running'
+differs user-missing 'user {user}' '' 'a system user' user "$1"
 local accept=0 code=program-failed text='{program} failed' word
 run_program --accept '0 1' --failure apt-failed 'apt-get failed' -- apt-get update
 local -a options=(--accept '0 102' --failure zypper-failed
@@ -62,6 +65,8 @@ def test_the_forms_of_powershell() -> None:
         ("registry-value", "{key}\\{name}", "difference", "one"),
         ("port-not-free", "TCP port {port}", "difference", "used", "free"),
         ("folder-mode", "access to {path}", "difference", "private"),
+        ("folder-missing", "{path}", "difference", "", "a folder"),
+        ("folder-needless", "{path}", "difference", "a folder", ""),
         ("program-failed", "{program} failed", ""),
         ("restricted", "PowerShell runs in {mode} mode. Ask for an exception", ""),
         ("step-ie-esc", "IE ESC is off", "step"),
@@ -82,6 +87,7 @@ def test_the_forms_of_bash() -> None:
         ("installing", "Installing packages", ""),
         ("folder-mode", "mode of {path}", "difference", "private"),
         ("server-state", "the notebook server", "difference", "not running", "running"),
+        ("user-missing", "user {user}", "difference", "", "a system user"),
         ("program-failed", "{program} failed", ""),
         ("apt-failed", "apt-get failed", ""),
         ("zypper-failed", "zypper failed", ""),

@@ -13,7 +13,7 @@ from nbserver.view.findings import Findings
 
 OK = Finding("port", "ok", "TCP port 22 answers")
 LOW = Finding(
-    "disk_space", "failed", "the disk that contains /opt has 812 MB of free space, but 2000 MB are required", "Free some disk space"
+    "disk_space", "failed", "the disk that contains /opt has 812 MB of free space, but 2000 MB is required", "Free some disk space"
 )
 CLOCK = Finding("clock", "warning", "the clocks differ", "Correct the wrong clock")
 
@@ -41,7 +41,7 @@ def test_one_host_has_a_line_for_each_requirement() -> None:
 lin1: 1 failed, 1 warning, 1 ok
   ok       port        TCP port 22 answers
   failed   disk_space  the disk that contains /opt has 812 MB of free space, but
-                       2000 MB are required
+                       2000 MB is required
                        Free some disk space
   warning  clock       the clocks differ
                        Correct the wrong clock

@@ -72,7 +72,7 @@ def file_url(url: str, publisher: Publisher) -> str:
 def next_page(page: str, name: str) -> str:
     """Return the URL of the page that follows `page`. Raises ValueError with the reason."""
     if not re.fullmatch(r"[!-~]+", name) or ".." in name.split("/"):
-        raise DescribedError("url-not-a-page", "must be the name or URL of a page")
+        raise DescribedError("url-not-a-page", "must be the file name or URL of the next page")
     url = checked(urljoin(page, name))
     if origin(url) != origin(page):
         raise DescribedError("url-other-host", "must not point to another host")
@@ -83,5 +83,5 @@ def redirected(url: str, location: str) -> str:
     """Return the target of a redirect: on the same host, or from github.com to the host of its files. Raises ValueError."""
     target = checked(urljoin(url, location))
     if origin(target) != origin(url) and (origin(url), origin(target)) not in _REDIRECTS:
-        raise DescribedError("redirect-to-other-host", "the target {origin} is a different host", origin=origin(target))
+        raise DescribedError("redirect-to-other-host", "the redirect leads to a different host, {origin}", origin=origin(target))
     return target

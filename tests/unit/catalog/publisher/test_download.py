@@ -139,14 +139,14 @@ def test_redirects_that_are_refused(site: Site) -> None:
         return refusal(site, Answer(b"{}", status=302, headers={"Location": location})).partition(". ")[0]
 
     assert to(site.url.replace("https", "http") + "y.json") == "the redirect is not allowed: must begin with https://"
-    assert to("https://evil.example/x.json") == "the redirect is not allowed: the target https://evil.example is a different host"
+    assert to("https://evil.example/x.json") == "the redirect is not allowed: the redirect leads to a different host, https://evil.example"
     assert (
         to(f"https://localhost:{site.port}/y.json")
-        == f"the redirect is not allowed: the target https://localhost:{site.port} is a different host"
+        == f"the redirect is not allowed: the redirect leads to a different host, https://localhost:{site.port}"
     )
     assert (
         to(f"https://127.0.0.1:{site.port + 1}/y.json")
-        == f"the redirect is not allowed: the target https://127.0.0.1:{site.port + 1} is a different host"
+        == f"the redirect is not allowed: the redirect leads to a different host, https://127.0.0.1:{site.port + 1}"
     )
     assert to("/x.json") == "the server responded with more than 3 redirects"
     assert to("/%2e%2e/y.json").startswith("the redirect is not allowed: the path must not contain")
@@ -172,7 +172,7 @@ def test_the_one_redirect_to_another_host(start: str, end: str, allowed: bool) -
     if allowed:
         assert redirected(start, end) == end
     else:
-        with pytest.raises(ValueError, match=r"is a different host|must begin with https"):
+        with pytest.raises(ValueError, match=r"leads to a different host|must begin with https"):
             redirected(start, end)
 
 

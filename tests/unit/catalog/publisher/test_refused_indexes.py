@@ -140,8 +140,11 @@ ZIP = "python-3.13.13-amd64.zip"
             python_index(python_entry("3.13.13"), next="http://mirror.example.com:8443/x.json"),
             "the key next is not a valid URL: must begin with https",
         ),
-        (python_index(python_entry("3.13.13"), next="../x.json"), "the key next is not a valid URL: must be the name or URL of a page"),
-        (python_index(python_entry("3.13.13"), next="a\r\nb"), "the key next is not a valid URL: must be the name"),
+        (
+            python_index(python_entry("3.13.13"), next="../x.json"),
+            "the key next is not a valid URL: must be the file name or URL of the next page",
+        ),
+        (python_index(python_entry("3.13.13"), next="a\r\nb"), "the key next is not a valid URL: must be the file name"),
         (python_index(python_entry("3.13.13"), next="https://["), "the key next is not a valid URL: "),
     ],
 )
