@@ -9,9 +9,18 @@ function Start-Packed {
     param([string]$Default, [string]$Sha256, [string]$HashFile, [string]$Log, [string]$Packed)
     $mode = if ($Mode) { $Mode } else { $Default }
     $HashFile, $Log = foreach ($path in $HashFile, $Log) { [Environment]::ExpandEnvironmentVariables($path) }
-    $hash = if ($PasswordHash -or $mode -cne 'apply' -or -not [IO.File]::Exists($HashFile)) { $PasswordHash }
-    else { [IO.File]::ReadAllText($HashFile, $Utf8).Trim() }
-    $secret = [Convert]::ToBase64String($Utf8.GetBytes($hash))
+    $hash = $PasswordHash
+    if (-not $hash -and $mode -ceq 'apply' -and [IO.File]::Exists($HashFile)) {
+        $file = [IO.File]::OpenRead($HashFile)   # any user can create a file in ProgramData, but not replace this one now
+        $acl = if ($file.PSObject.Methods['GetAccessControl']) { $file.GetAccessControl() }
+        else { [IO.FileSystemAclExtensions]::GetAccessControl($file) }
+        $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value
+        $own = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value
+        if ('S-1-5-18', 'S-1-5-32-544', $own -notcontains $owner) { throw "$HashFile is owned by $owner" }
+        $hash = [IO.File]::ReadAllText($HashFile, $Utf8)
+        $file.Close()
+    }
+    $secret = [Convert]::ToBase64String($Utf8.GetBytes($hash.Trim()))
     $lines = @("mode $mode", "run $Run", "secret notebook.password_hash $secret") -notmatch ' $'
     $from = New-Object IO.MemoryStream(, [Convert]::FromBase64String($Packed))
     $script = New-Object IO.MemoryStream

@@ -21,6 +21,16 @@ SECRET = "argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA it's"
 CODE = "@($input) -join '|'; try { [IO.File]::OpenWrite($PSCommandPath).Close(); 'changed' } catch { 'held' }; $PSScriptRoot; exit {code}\n"
 OPTIONS = ["-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"]
 HASH_FILE, LOG = r"%SystemDrive%\hash.txt", r"%SystemDrive%\launcher.log"
+# Wine does not keep the owner of a file. What is asked for it says that of a file of an ordinary user.
+OF_A_USER = """\
+Update-TypeData -TypeName System.IO.FileStream -MemberType ScriptMethod -MemberName GetAccessControl -Value {
+    $acl = New-Object Security.AccessControl.FileSecurity
+    $acl.SetSecurityDescriptorSddlForm('O:S-1-5-21-1-2-3-1001D:')
+    $acl
+}
+& "$PSScriptRoot\file.ps1"
+exit $LASTEXITCODE
+"""
 
 
 def script(code: int = 0, sha256: str = "") -> Script:
@@ -44,6 +54,7 @@ def launched(name: str) -> tuple[bytes, list[str]]:
         "file": (launcher.windows(script(3010), mode="apply", hash_file=HASH_FILE, log=LOG), []),
         "waits": (launcher.windows(waits, mode="apply", hash_file=r"%SystemDrive%\removed.txt"), []),
         "other": (launcher.windows(script(sha256="0" * 64), mode="test"), []),
+        "stranger": (OF_A_USER.encode("ascii"), []),
     }[name]
 
 
@@ -54,7 +65,7 @@ def answers(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory) 
     windows_host.path(r"C:\hash.txt").write_text(f"{SECRET}\r\n", encoding="ascii")
     with no_state_folder(windows_host):
         started = {}
-        for name in ("azure", "parameters", "file", "waits", "other"):
+        for name in ("azure", "parameters", "file", "waits", "other", "stranger"):
             code, given = launched(name)
             file: Path = folder / f"{name}.ps1"
             file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
@@ -82,6 +93,12 @@ def test_it_passes_mode_run_and_secret_as_the_envelope(answers: dict[str, tuple[
 def test_it_reads_the_hash_from_a_file_and_writes_a_log(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
     assert answers["file"] == (0, "", "")
     assert windows_host.path(r"C:\launcher.log").read_text("ascii").splitlines()[:2] == [envelope("mode apply"), "held"]
+
+
+def test_a_hash_that_any_user_may_have_written_is_refused(answers: dict[str, tuple[int, str, str]]) -> None:
+    """Whoever wrote it knows the password. In ProgramData, every user can create a file."""
+    code, out, err = answers["stranger"]
+    assert (code, out) == (3, "") and err.strip() == r"nbserver launcher: C:\hash.txt is owned by S-1-5-21-1-2-3-1001"
 
 
 def test_a_run_that_waits_for_a_restart_has_failed_and_a_removed_hash_is_not_needed(answers: dict[str, tuple[int, str, str]]) -> None:
