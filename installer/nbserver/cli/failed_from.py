@@ -29,12 +29,13 @@ def failed_from_option(command: Callable[..., Any]) -> Callable[..., Any]:
         from nbserver.base.message import phrase
         from nbserver.base.standard_streams import say
         from nbserver.commands.failed_hosts import failed_in
-        from nbserver.inventory.selection import limited
+        from nbserver.inventory.selection import if_there, limited
 
         failed = failed_in(failed_from, given["runs"], given["inventory_path"])
         if not failed:
             say(phrase("No host failed in the run {run}", run=failed_from), err=True)
             return 0
+        failed = if_there(failed)
         chosen = limited(limited(hosts, limits), failed) if hosts else limited(failed, limits)
         return command(hosts=chosen, limits=(), **given)
 

@@ -23,7 +23,7 @@ from nbserver.cli.options import (
     thorough_option,
 )
 from nbserver.cli.output import Output, json_option, output_options
-from nbserver.cli.warnings import show_moved, show_warnings
+from nbserver.cli.warnings import show_gone, show_moved, show_warnings
 
 if TYPE_CHECKING:
     from nbserver.base.modes import Mode
@@ -168,6 +168,7 @@ def _operate(
 
     loaded = reader.load_for(inventory_path, hosts)
     selected = loaded.select(hosts)
+    show_gone(loaded, hosts)
     if mode != "undo":
         show_warnings(selected)
     made = up.first_password(selected) if mode == "apply" else {}

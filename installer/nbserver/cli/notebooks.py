@@ -9,6 +9,7 @@ import click
 
 from nbserver.cli.options import approved_option, asker, command_line, run_options
 from nbserver.cli.output import Output
+from nbserver.cli.warnings import show_gone
 
 if TYPE_CHECKING:
     from nbserver.commands.notebooks import Task
@@ -61,5 +62,6 @@ def task_of(mode: Any, hosts: tuple[str, ...], inventory_path: Path, output: Out
     from nbserver.run.options import Options
 
     loaded = reader.load_for(inventory_path, hosts)
+    show_gone(loaded, hosts)
     options = Options(command=command_line(), **given)
     return Task(mode, loaded, loaded.select(hosts), options, asker(), output.view(), dry_run, output.as_json, output.quiet)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbserver.base.message import phrase
+from nbserver.base.message import notice, phrase
 from nbserver.base.standard_streams import warn
 
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.run.result import Result
 
 
@@ -21,6 +21,15 @@ def show_warnings(hosts: Sequence[AnyHost]) -> None:
         warning = blocked_port(host)
         if warning:
             warn(phrase("{name}: {warning}", name=host.name, warning=warning))
+
+
+def show_gone(inventory: Inventory, patterns: Sequence[str]) -> None:
+    """Print which hosts of --failed-from are no longer in the inventory."""
+    from nbserver.inventory.selection import gone
+    from nbserver.settings.faults import few
+
+    if names := gone(patterns, tuple(inventory.hosts) if inventory.names is None else inventory.names):
+        warn(notice("failed-hosts-gone", "no longer in the inventory, so nbserver leaves them out: {hosts}", hosts=few(names)))
 
 
 def show_moved(hosts: Sequence[AnyHost], results: Mapping[str, Result]) -> None:

@@ -25,6 +25,7 @@ from nbserver.notebooks.comparison import Comparison, compare
 from nbserver.notebooks.part import Part
 from nbserver.notebooks.tree import File
 from nbserver.run import approved, operation
+from nbserver.run.batches import settled
 from nbserver.run.result import Result, exit_code
 from nbserver.run.transfer import Transfer
 from nbserver.view.one_summary import OneSummary
@@ -163,7 +164,9 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
     if not task.dry_run:
         approved.require_each([task.mode], task.hosts, task.options)
     view, ask = OneSummary(task.view), remembering(task.ask)
-    results = operation.operate("list", task.inventory, task.hosts, task.options, ask, view, stop=task.stop)
+    policy = settled([host.name for host in task.hosts], task.options.policy, task.inventory.names_of)
+    common = replace(task.options, policy=policy)
+    results = operation.operate("list", task.inventory, task.hosts, common, ask, view, stop=task.stop)
     copies: dict[str, Copy] = {}
     for host in task.hosts:
         if task.stop.is_set():
@@ -182,7 +185,7 @@ def _run(task: Task, begin: Callable[[AnyHost, dict[str, File], dict[str, str]],
     while any(copy.pending for copy in copies.values()) and not task.stop.is_set():
         now = {name: copy.pending.pop(0) for name, copy in copies.items() if copy.pending}
         transfers = {name: Transfer(copies[name].folder, parts, task.mode == "push") for name, parts in now.items()}
-        options = replace(task.options, transfers=transfers)
+        options = replace(common, transfers=transfers)
         hosts = [host for host in task.hosts if host.name in now]
         for name, result in operation.operate(task.mode, task.inventory, hosts, options, ask, view, stop=task.stop).items():
             results[name] = _joined(results[name], result)

@@ -64,5 +64,8 @@ class Inventory:
 
         `local` is this machine; it comes first. Raises InventoryError for a pattern that matches no host.
         """
-        names = Selection(self.path, tuple(self.hosts) if self.names is None else self.names, self.groups).choose(patterns)
-        return [self.local if name == LOCAL else self.hosts[name] for name in names]
+        return [self.local if name == LOCAL else self.hosts[name] for name in self.names_of(patterns)]
+
+    def names_of(self, patterns: Sequence[str]) -> list[str]:
+        """Return the names of the hosts that the patterns select, also of those that were not validated. Otherwise as `select`."""
+        return Selection(self.path, tuple(self.hosts) if self.names is None else self.names, self.groups).choose(patterns)

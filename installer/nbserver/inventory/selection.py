@@ -18,6 +18,7 @@ from nbserver.inventory.names import LOCAL
 from nbserver.settings.faults import few, nearest
 
 ALL = "all"  # every host of the inventory, unless a host or a group has this name
+_IF_THERE = "\0"  # before the name of a host that need not exist: no argument of a command can have this character
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,18 @@ def limited(patterns: Sequence[str], limits: Sequence[str]) -> tuple[str, ...]:
     return (*patterns, *(["&" + "|".join(united)] if united else []), *marked)
 
 
+def if_there(names: Iterable[str]) -> list[str]:
+    """Return patterns for exactly these hosts: those that are no longer in the inventory match nothing, nor does a group with such a name."""
+    return [name if name == LOCAL else _IF_THERE + name for name in names]
+
+
+def gone(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return the hosts of `if_there` that are not among the names of all hosts."""
+    there = {name.lower() for name in names}
+    words = (pair for part in parts(patterns) for pair in part.words)
+    return [text[1:] for word, text in words if word.startswith(_IF_THERE) and word[1:] not in there]
+
+
 def includes_local(patterns: Iterable[str]) -> bool:
     """Return whether this machine is named, other than to leave it out."""
     return any(word == LOCAL for part in parts(patterns) if part.mark != "!" for word, _ in part.words)
@@ -94,12 +107,13 @@ class Selection:
         ]
         chosen = set[str]().union(*(names for mark, names in found if not mark))
         marked = any(mark for mark, _ in found)
+        can_be_empty = marked or any(_IF_THERE in pattern for pattern in patterns)
         if marked and all(mark for mark, _ in found):
             chosen = set(self.names)
         for mark, names in found:
             if mark:
                 chosen = chosen & names if mark == "&" else chosen - names
-        if marked and not chosen:
+        if can_be_empty and not chosen:
             raise InventoryError(
                 "no-host-left",
                 "the patterns and options exclude every host",
@@ -111,6 +125,8 @@ class Selection:
     def _matches(self, word: str, text: str, hosts: Mapping[str, str], groups: Mapping[str, Sequence[str]]) -> Sequence[str]:
         if word == LOCAL:
             return [LOCAL]
+        if word.startswith(_IF_THERE):
+            return [hosts[word[1:]]] if word[1:] in hosts else []
         if word in groups:
             return groups[word]
         if word == ALL and word not in hosts and self.names:

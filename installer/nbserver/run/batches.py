@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nbserver.base.errors import UsageError
@@ -43,12 +43,14 @@ class Amount:
 class Policy:
     """In which order hosts run. `canary` is a number of hosts, or names and patterns; `serial` the size of a batch.
 
-    Once more than `max_failures` hosts have failed, no further host begins.
+    Once more than `max_failures` hosts have failed, no further host begins. A command of several runs has `chosen` its canaries by
+    their names: some of them may have nothing to do in a later run.
     """
 
     canary: tuple[str, ...] = ()
     serial: Amount | None = None
     max_failures: Amount | None = None
+    chosen: tuple[str, ...] | None = None
 
 
 def default_forks(over_ssh: Iterable[bool]) -> int:
@@ -61,24 +63,39 @@ def stages(names: Sequence[str], policy: Policy, select: Callable[[Sequence[str]
 
     `select` returns the hosts that match patterns. Raises UsageError for a canary that is not a host of this run.
     """
-    canaries = _canaries(names, policy.canary, select)
+    canaries = _canaries(names, policy, select)
     others = [name for name in names if name not in set(canaries)]
     size = max(1, policy.serial.of(len(names))) if policy.serial else max(1, len(others))
     return [canaries, *(others[start : start + size] for start in range(0, len(others), size))]
 
 
-def _canaries(names: Sequence[str], given: Sequence[str], select: Callable[[Sequence[str]], Sequence[str]]) -> list[str]:
+def settled(names: Sequence[str], policy: Policy, select: Callable[[Sequence[str]], Sequence[str]]) -> Policy:
+    """Return the policy for a command of several runs, of which the later ones may have fewer hosts. Otherwise as `stages`."""
+    return replace(policy, chosen=tuple(_canaries(names, policy, select)))
+
+
+def _canaries(names: Sequence[str], policy: Policy, select: Callable[[Sequence[str]], Sequence[str]]) -> list[str]:
+    if policy.chosen is not None:
+        return [name for name in names if name in policy.chosen]
+    given = policy.canary
     if len(given) == 1 and given[0].isdecimal():
+        if given[0] in names:
+            raise UsageError(
+                "canary-ambiguous",
+                "--canary {number} is a number of hosts, but one of the hosts has this name",
+                todo="To choose this host, repeat the option: --canary {number} --canary {number}",
+                number=given[0],
+            )
         return list(names[: int(given[0])])
-    chosen = set(select(given)) if given else set()
-    if others := sorted(chosen - set(names)):
+    found = set(select(given)) if given else set()
+    if others := sorted(found - set(names)):
         raise UsageError(
             "canary-not-selected",
             "the canary {name} is not one of the hosts of this run",
             todo="Choose canaries from the hosts that you specified, or specify this host as well",
             name=others[0],
         )
-    return [name for name in names if name in chosen]
+    return [name for name in names if name in found]
 
 
 class Course:

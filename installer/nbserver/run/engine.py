@@ -86,7 +86,7 @@ def engine_on(
 
 def places_of(inventory: Inventory, hosts: Sequence[AnyHost], given: Sequence[str]) -> dict[str, str]:
     """Return the Dask resource that each host needs, by its name. Raises UsageError and InventoryError."""
-    names, found = {host.name for host in hosts}, {}
+    reached, found = {host.name for host in hosts if host.transport != "local"}, {}
     for one in given:
         pattern, equals, resource = one.rpartition("=")
         if not equals or not pattern or not resource:
@@ -96,7 +96,7 @@ def places_of(inventory: Inventory, hosts: Sequence[AnyHost], given: Sequence[st
                 todo='Use a value such as --place "site-a-*=site-a"',
                 given=one,
             )
-        found.update({host.name: resource for host in inventory.select([pattern]) if host.name in names and host.transport != "local"})
+        found.update({name: resource for name in inventory.names_of([pattern]) if name in reached})
     return found
 
 

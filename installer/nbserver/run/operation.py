@@ -146,7 +146,7 @@ def operate(
 def _policy(names: Sequence[str], inventory: Inventory, options: Options) -> tuple[list[list[str]], int | None]:
     """Return the hosts in batches, and how many may fail. Raises UsageError and InventoryError."""
     policy = options.policy
-    stages = batches.stages(names, policy, lambda patterns: [host.name for host in inventory.select(patterns)])
+    stages = batches.stages(names, policy, inventory.names_of)
     return stages, policy.max_failures.of(len(names)) if policy.max_failures else None
 
 

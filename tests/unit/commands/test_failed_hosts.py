@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.errors import ApprovalError, InventoryError, UsageError
 from nbserver.cli import program
 from nbserver.commands.failed_hosts import failed_in
 from nbserver.run import operation
@@ -39,6 +39,33 @@ def test_only_those_hosts_are_selected(stopped: Site, monkeypatch: pytest.Monkey
     monkeypatch.setattr(operation, "operate", operate)
     command = ["undo", *arguments, "--failed-from", stopped.folder.name, "-i", str(stopped.fleet.path)]
     assert program.cli.main(command, standalone_mode=False) == 0 and chosen == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], ["lin0002"]), (["all"], ["lin0002"]), (["--limit", "lin000*"], ["lin0002"]), (["lin0003"], None)],
+)
+def test_a_host_that_is_no_longer_in_the_inventory_is_left_out(
+    stopped: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: list[str] | None
+) -> None:
+    """Its name can be that of a group meanwhile, which did not fail."""
+    chosen: list[str] = []
+
+    def operate(mode: str, inventory: Any, hosts: Any, *given: Any) -> dict[str, Result]:
+        chosen.extend(host.name for host in hosts)
+        return {host.name: Result(host.name, "ok") for host in hosts}
+
+    monkeypatch.setattr(operation, "operate", operate)
+    path = stopped.fleet.path
+    text = path.read_text().replace("[hosts.lin0001]", "[hosts.new]").replace('"lin0001"', '"new"')
+    path.write_text(text + '[groups.lin0001]\nhosts = ["lin0003"]\n')
+    command = ["undo", *arguments, "--failed-from", stopped.folder.name, "-i", str(path)]
+    if expected is None:
+        with pytest.raises(InventoryError, match="exclude every host"):
+            program.cli.main(command, standalone_mode=False)
+        return
+    assert program.cli.main(command, standalone_mode=False) == 0 and chosen == expected
+    assert "no longer in the inventory, so nbserver leaves them out: lin0001" in capsys.readouterr().err
 
 
 def test_the_newest_summary_counts(stopped: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from nbserver.base.errors import UsageError
 from nbserver.commands import notebooks
 from nbserver.inventory import reader
 from nbserver.run import operation
+from nbserver.run.batches import Policy
 from nbserver.run.options import Options
 from nbserver.run.result import Result
 from nbserver.run.transfer import HostFile
@@ -33,10 +34,14 @@ class Site:
         self.asked: list[tuple[str, list[str]]] = []
         self.mode = ""  # of the summary
         self.interrupted = ""  # the mode in which Ctrl-C is pressed
+        self.policy = Policy()
+        self.canaries: list[list[str]] = []  # of each run
 
     def operate(
         self, mode: str, inventory: Any, hosts: Sequence[Any], options: Options, ask: Any, view: Any, *, stop: threading.Event
     ) -> dict[str, Result]:
+        stages, _ = operation._policy([host.name for host in hosts], inventory, options)
+        self.canaries.append(stages[0])
         if mode == self.interrupted:
             stop.set()
         self.asked.append((mode, [host.name for host in hosts]))
@@ -51,7 +56,8 @@ class Site:
     def pull(self, *, as_json: bool = True, quiet: bool = False, dry_run: bool = False) -> int:
         (self.folder / "nbserver.toml").write_text(HOSTS)
         loaded = reader.load(self.folder / "nbserver.toml")
-        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), Options(), None, self, dry_run, as_json, quiet)  # type: ignore[arg-type]
+        options = Options(policy=self.policy)
+        task = notebooks.Task("pull", loaded, loaded.select(["bad", "good"]), options, None, self, dry_run, as_json, quiet)  # type: ignore[arg-type]
         return notebooks.pull(self.folder / "work", task)
 
     def summary(self, mode: str, results: dict[str, Result], folder: Path) -> None:
@@ -81,6 +87,14 @@ def test_a_file_without_a_hash_is_left_out(site: Site, capsys: pytest.CaptureFix
     assert site.pull() == 0
     states = {"sparse.bin": "large", "small.bin": "large", "lie.bin": "unreadable"}
     assert copied(capsys) == {"bad": ([FINE.path], states), "good": ([FINE.path], {})}
+
+
+def test_a_canary_with_nothing_to_copy_does_not_end_the_copies_of_the_others(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """The later runs of a command are for the hosts with something left."""
+    site.policy = Policy(canary=("bad",))
+    assert site.pull() == 0
+    assert [hosts for _, hosts in site.asked] == [["bad", "good"], ["good"]] and site.canaries == [["bad"], []]
+    assert copied(capsys) == {"bad": ([], {}), "good": ([FINE.path], {})}
 
 
 @pytest.mark.parametrize("mode", ["list", "pull"])

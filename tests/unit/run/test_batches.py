@@ -66,6 +66,21 @@ def test_a_canary_that_does_not_run() -> None:
         batches.stages(NAMES, Policy(("other",)), lambda patterns: ["host1", "other"])
 
 
+def test_a_number_that_is_also_the_name_of_a_host_is_refused() -> None:
+    """As a number of hosts, it could be all of them."""
+    names = ["100", "101", "102"]
+    with pytest.raises(UsageError, match="--canary 101 is a number of hosts, but one of the hosts has this name"):
+        batches.stages(names, Policy(("101",)), lambda patterns: ["101"])
+    assert batches.stages(names, Policy(("101", "101")), lambda patterns: ["101"]) == [["101"], ["100", "102"]]
+
+
+def test_canaries_of_several_runs_are_chosen_once() -> None:
+    policy = batches.settled(NAMES, Policy(("2",), Amount(50, True)), none)
+    assert batches.stages(NAMES, policy, none)[0] == NAMES[:2]
+    assert batches.stages(NAMES[1:], policy, none)[0] == NAMES[1:2]
+    assert batches.stages(NAMES[2:], policy, none)[0] == []
+
+
 def test_no_hosts_and_only_canaries() -> None:
     assert batches.stages([], Policy(("2",), Amount(3)), none) == [[]]
     assert batches.stages(NAMES[:2], Policy(("2",)), none) == [NAMES[:2]]
