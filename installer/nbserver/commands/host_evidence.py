@@ -11,7 +11,7 @@ from nbserver.base.errors import ApprovalError
 from nbserver.base.message import counted, phrase
 from nbserver.base.plain_text import clean
 from nbserver.base.standard_streams import say, text_for_reader
-from nbserver.commands.review import STANDARD_OUTPUT, write_file
+from nbserver.commands.review import STANDARD_OUTPUT, require_outputs, write_file
 from nbserver.run import evidence_check, operation, runs_here
 from nbserver.run.journal import FOLDER
 from nbserver.run.result import exit_code
@@ -32,6 +32,7 @@ def audit(inventory: Inventory, hosts: Sequence[AnyHost], options: Options, ask:
 
     Raises NbserverError before any host is contacted.
     """
+    require_outputs({"json": json_file})
     runs = options.runs or inventory.path.parent / FOLDER
     here = runs_here.read(runs, [host.name for host in hosts])
     shown = OneSummary(view)

@@ -13,7 +13,7 @@ from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
-from nbserver.commands.review import STANDARD_OUTPUT, write_file
+from nbserver.commands.review import STANDARD_OUTPUT, require_outputs, write_file
 from nbserver.run import chain_check, evidence_log, past_files, past_run, run_folder, run_id, signed_head
 from nbserver.run.chain_check import Checked
 from nbserver.run.evidence_log import Entry
@@ -77,6 +77,7 @@ class AuditedRun:
 
 def report(run: str, json_file: Path | None = None, **evidence: Any) -> list[str]:
     """Audit a run directory as `audit` does, and return the lines to print. `json_file` is where the same is written as JSON."""
+    require_outputs({"json": json_file}, run_folder.of(run, evidence["runs"]))
     found = audit(run, **evidence)
     if json_file is None:
         return list(found.lines())

@@ -215,6 +215,25 @@ def test_the_report_as_json(site: Site, audit: Audit, tmp_path: Path) -> None:
     assert kept["logged"] == [] and "can have written all of it" in kept["notes"][0]
 
 
+def test_the_report_as_json_replaces_only_an_earlier_one(site: Site, audit: Audit, tmp_path: Path) -> None:
+    """The file could be the inventory, or one of the run."""
+    report, other = tmp_path / "audit.json", tmp_path / "nbserver.toml"
+    for _ in range(2):
+        audit("--run", str(site.folder), "--json", str(report))
+    other.write_text("[hosts.lin1]\n")
+    for path, said in ((other, "does not look like earlier output"), (site.folder / "lin1" / "audit.json", "the audited folder")):
+        with pytest.raises(UsageError, match=said):
+            audit("--run", str(site.folder), "--json", str(path))
+    assert other.read_text() == "[hosts.lin1]\n"
+
+
+def test_a_comparison_with_hosts_does_not_replace_another_file(audit: Audit, tmp_path: Path) -> None:
+    inventory = tmp_path / "nbserver.toml"
+    inventory.write_text('[hosts.lin1]\nsystem = "linux"\naddress = "192.0.2.7"\nuser = "root"\nnotebook.password = { env = "N" }\n')
+    with pytest.raises(UsageError, match="does not look like earlier output"):
+        audit("lin1", "--evidence", "-i", str(inventory), "--json", str(inventory))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a user name cannot contain other bytes")
 def test_a_user_name_of_any_bytes_leaves_a_log_that_can_be_read(site: Site, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "a\udcff\nmode apply")
