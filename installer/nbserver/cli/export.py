@@ -52,7 +52,8 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     from nbserver.export.azure import template
     from nbserver.export.refused import by_system
 
-    return _write("azure", hosts, inventory_path, folder, as_json, by_system("azure", windows=template.windows, linux=template.linux))
+    chosen = by_system("azure", windows=template.windows, linux=template.linux)
+    return _write("azure", hosts, inventory_path, folder, as_json, chosen, template.different)
 
 
 @export_group.command("cloud-init")

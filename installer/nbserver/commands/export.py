@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbserver import __version__
-from nbserver.base import atomic_file, plain_file, writing
+from nbserver.base import atomic_file, output_file, plain_file, writing
 from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported
@@ -17,6 +17,9 @@ from nbserver.render.render import render_each
 if TYPE_CHECKING:
     from nbserver.inventory.hosts import AnyHost
     from nbserver.render.script import Script
+
+_BEGIN = 10  # bytes by which an earlier file of the same kind is known
+_USER_DATA = (b"#!/usr/bin", b"\x1f\x8b")  # which is compressed if it would not fit otherwise
 
 Export = Callable[["AnyHost", "Script"], Iterable[Exported]]
 """What a tool gets for one host. Raises InventoryError and UsageError."""
@@ -31,9 +34,13 @@ def each(hosts: Sequence[AnyHost], export: Export) -> Iterator[Exported]:
 def write(files: Iterable[Exported], folder: Path) -> list[Exported]:
     """Write the files, and return them. If one cannot be exported, none is replaced.
 
-    Raises UsageError if the folder cannot be written, and what `files` raises.
+    Raises UsageError if the folder cannot be written, or has a file with one of the names that is no earlier export, such as the
+    hosts.json of an inventory. Raises what `files` raises.
     """
     found = list(files)
+    for file in found:
+        begins = _USER_DATA if file.name.endswith(".user-data") else (file.data[:_BEGIN],)
+        output_file.require_no_other_content(folder / file.name, *begins)
     with writing.refused(
         "export-not-written", "could not write to the folder ({reason})", where=folder, todo="Choose another folder with -o"
     ):

@@ -17,15 +17,28 @@ if TYPE_CHECKING:
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.render.script import Script
 
-# cloud-init needs Python itself, so every host has it; not every image has curl. Proxies of the environment apply.
-_FETCH = "import sys, urllib.request as request; sys.stdout.buffer.write(request.urlopen(sys.argv[1], timeout=60).read())"
+# cloud-init needs Python itself, so every host has it; not every image has curl. Proxies of the environment apply. At the first start
+# of a machine, its network or the web server may not be ready.
+_FETCH = """
+import http.client, sys, time, urllib.request
+for pause in 5, 15, 45, 0:
+    try:
+        script = urllib.request.urlopen(sys.argv[1], timeout=60).read()
+        break
+    except (OSError, http.client.HTTPException) as error:
+        print("nbserver launcher: could not fetch the script:", error, file=sys.stderr)
+        time.sleep(pause)
+else:
+    sys.exit(1)
+sys.stdout.buffer.write(script)
+"""
+_MARK = "file-of-the-host"  # what {file} is while the URL is checked
 
 
 def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
-    """Return what a person has entered, if the URL is one. Raises UsageError."""
+    """Return what a person has entered, with the URL in ASCII. Raises UsageError if it is none."""
     try:
-        if url:
-            web_address(url.replace("{file}", "file"))
+        found = web_address(url.replace("{file}", _MARK)).replace(_MARK, "{file}") if url else ""
     except ValueError:
         raise UsageError(
             "script-url-invalid",
@@ -33,7 +46,7 @@ def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
             todo="Enter a URL such as https://files.example.com/{example}",
             example="{file}",
         ) from None
-    return {"limit": limit, "hash_command": hash_command, "url": url}
+    return {"limit": limit, "hash_command": hash_command, "url": found}
 
 
 def different(url: str) -> Callable[[Iterable[Exported]], Iterator[Exported]]:

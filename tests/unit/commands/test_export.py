@@ -119,6 +119,26 @@ def test_nothing_is_written_if_a_host_cannot_be_exported(inventory: Path) -> Non
     assert not (inventory.parent / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("tool", "host", "name"),
+    [("ansible", "all", "hosts.json"), ("gpo", "win1", "win1.startup.ps1"), ("azure", "lin1", "lin1.azure.json")],
+)
+def test_another_file_is_not_replaced(inventory: Path, tool: str, host: str, name: str) -> None:
+    """An inventory can have its hosts in a file hosts.json."""
+    out = inventory.parent / "out"
+    out.mkdir()
+    (out / name).write_text('[{"name": "win1"}]\n')
+    assert getattr(export(inventory, tool, host).exception, "code", "") == "output-is-other-file"
+    assert [path.name for path in out.iterdir()] == [name] and (out / name).read_text() == '[{"name": "win1"}]\n'
+
+
+def test_an_earlier_export_is_replaced(inventory: Path) -> None:
+    user_data = ["cloud-init", "lin1", "--limit-bytes"]
+    for arguments in ([*user_data, "300000"], [*user_data, "130000"], [*user_data, "300000"], ["ansible", "all"], ["azure", "all"]):
+        for _ in range(2):
+            assert export(inventory, *arguments).exit_code == 0, arguments
+
+
 def test_this_machine_is_refused(inventory: Path) -> None:
     answer = export(inventory, "azure", "local")
     assert getattr(answer.exception, "code", "") == "export-not-for-host"

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from nbserver.base.errors import InventoryError
+from nbserver.base.errors import InventoryError, UsageError
 from nbserver.export.azure import machine, template
 from nbserver.export.exported import Exported
 from nbserver.inventory.linux_host import LinuxHost
@@ -194,6 +194,41 @@ def test_what_cannot_be_created_is_refused(system: str, azure: dict[str, Any], m
 def test_what_azure_would_refuse_is_refused_before(azure: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(azure))):
         host("linux", azure)
+
+
+@pytest.mark.parametrize(
+    ("location", "domain"),
+    [
+        ("usgovvirginia", "cloudapp.usgovcloudapi.net"),
+        ("usdodeast", "cloudapp.usgovcloudapi.net"),
+        ("chinanorth3", "cloudapp.chinacloudapi.cn"),
+        ("uswest", "cloudapp.azure.com"),
+    ],
+)
+def test_other_clouds_have_other_public_names(location: str, domain: str) -> None:
+    """The certificate is for this name."""
+    one = host("linux", {"location": location}, notebook={**NOTEBOOK, "public_url": f"https://win1-notebook.{location}.{domain}"})
+    _, _, script = exported("linux")
+    assert export(one, script)
+    one = host("linux", {"location": location}, notebook={**NOTEBOOK, "public_url": f"https://win1-notebook.{location}.cloudapp.example"})
+    with pytest.raises(InventoryError, match=f"win1-notebook.{location}.{domain}"):
+        export(one, script)
+
+
+def test_two_hosts_are_not_the_same_machine() -> None:
+    """The deployment of the second one would change the machine of the first."""
+    _, _, script = exported("linux")
+    files = [file for name in ("web.1", "web-1") for file in export(host("linux", name=name), script)]
+    with pytest.raises(UsageError, match=r"web-1: the name of the virtual machine would be web-1, as for the host web\.1"):
+        list(template.different(files))
+    assert list(template.different(files[:2])) == files[:2]
+
+
+def test_a_number_is_no_name_of_a_machine_with_windows() -> None:
+    for system, expected in (("windows", "nb-2024"), ("linux", "2024")):
+        _, _, script = exported(system)
+        found = json.loads(export(host(system, name="2024"), script)[1].data)
+        assert found["parameters"]["vmName"]["value"] == expected
 
 
 def test_the_name_of_the_machine_fits_windows_and_is_that_of_no_other_host() -> None:

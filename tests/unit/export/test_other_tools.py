@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
+import io
 import json
 from typing import Any
 
@@ -48,6 +50,37 @@ def test_user_data_that_fetches_the_script_has_its_hash() -> None:
     assert data.size < 3000 and code.data == CODE.encode() and code.name == "a.sh"
     last = data.data.decode().splitlines()[-1]
     assert last.endswith(f"| launch apply {code.script_sha256} 'cat /h'") and "a.sh?a='\"'\"'b'\"'\"'" in last
+
+
+def test_the_script_is_fetched_again_if_the_server_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    answers: list[Any] = [OSError("refused"), http.client.IncompleteRead(b""), io.BytesIO(b"script")]
+    pauses: list[int] = []
+
+    def urlopen(url: str, timeout: int) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setattr("sys.argv", ["-c", "https://files.example.com/a.sh"])
+    exec(cloud_init._FETCH, {})
+    assert capsysbinary.readouterr().out == b"script" and pauses == [5, 15]
+    answers[:] = [OSError("refused")] * 4
+    with pytest.raises(SystemExit, match="1"):
+        exec(cloud_init._FETCH, {})
+    out, err = capsysbinary.readouterr()
+    assert (out, err.count(b"could not fetch the script: refused"), answers) == (b"", 4, [])
+
+
+def test_a_url_with_other_letters_is_written_in_ascii() -> None:
+    found = cloud_init.checked(limit=1, hash_command="", url="https://b\u00fccher.example.com/{file}")
+    assert found["url"] == "https://xn--bcher-kva.example.com/{file}"
+    data, _ = cloud_init.exported(HOST, script("sh"), limit=65_536, hash_command="", url=found["url"])
+    assert b"https://xn--bcher-kva.example.com/a.sh" in data.data
 
 
 @pytest.mark.parametrize("url", ["file:///etc/x", "https://user@example.com/{file}", "example.com"])

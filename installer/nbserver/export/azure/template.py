@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nbserver import __version__
-from nbserver.base.errors import InventoryError
+from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import phrase
 from nbserver.export import launcher
 from nbserver.export.azure import machine, network
@@ -25,6 +26,12 @@ _SCHEMAS = "https://schema.management.azure.com/schemas/2019-04-01/"
 # The handler for Linux names 256 KiB as the largest script (maxScriptSize in Azure/run-command-handler-linux, internal/cmds/cmds.go).
 LIMIT = Limit(phrase("Azure Run Command"), 262_144)
 _MODES = ["apply", "test", "check", "status", "undo", "restart", "stop"]
+_DOMAINS = {
+    "usgov": "cloudapp.usgovcloudapi.net",
+    "usdod": "cloudapp.usgovcloudapi.net",
+    "china": "cloudapp.chinacloudapi.cn",
+}  # of clouds other than the public one, by how the names of their regions begin
+_PARAMETERS = ".azure.parameters.json"
 _DIGITS = 4  # of a hash, at the end of a name that was shortened
 _SMALLEST_WINDOWS_DISK = 127  # GB, the size of the images
 
@@ -67,12 +74,32 @@ def _exported(host: WindowsHost | LinuxHost, script: Script, system: System, lau
     template = _template(host, script, system, launched.decode("ascii"))
     found = Exported(f"{host.name}.azure.json", _json(template), host.name, script.sha256, LIMIT, len(launched))
     found.require_fit()
-    return [found, Exported(f"{host.name}.azure.parameters.json", _json(_parameters_file(host, system)), host.name)]
+    return [found, Exported(f"{host.name}{_PARAMETERS}", _json(_parameters_file(host, system)), host.name)]
 
 
 def public_name(host: WindowsHost | LinuxHost) -> str:
     """Return the public DNS name of a host whose settings are complete."""
-    return f"{host.azure.dns_label}.{host.azure.location}.cloudapp.azure.com"
+    domain = next((domain for begin, domain in _DOMAINS.items() if str(host.azure.location).startswith(begin)), "cloudapp.azure.com")
+    return f"{host.azure.dns_label}.{host.azure.location}.{domain}"
+
+
+def different(files: Iterable[Exported]) -> Iterator[Exported]:
+    """Yield the files. Raises UsageError if two hosts would be the same virtual machine: the second deployment would change the first."""
+    hosts: dict[str, str] = {}
+    for file in files:
+        if file.name.endswith(_PARAMETERS):
+            machine_name = json.loads(file.data)["parameters"]["vmName"]["value"]
+            other = hosts.setdefault(machine_name, file.host)
+            if other != file.host:
+                raise UsageError(
+                    "azure-same-machine",
+                    "the name of the virtual machine would be {machine}, as for the host {other}",
+                    where=file.host,
+                    todo="Rename one of the hosts, or export them separately and deploy them to different resource groups",
+                    machine=machine_name,
+                    other=other,
+                )
+        yield file
 
 
 def _json(value: dict[str, Any]) -> bytes:
@@ -131,8 +158,10 @@ def _sources(host: WindowsHost | LinuxHost) -> list[str]:
 
 
 def _machine_name(host: WindowsHost | LinuxHost, system: System) -> str:
-    """Return the name of the machine. One that is too long is shortened, and stays different from that of any other host."""
+    """Return the name of the machine. One that is too long is shortened, and gets a part of a hash. Windows refuses a number."""
     name = "".join(character if character.isalnum() else "-" for character in host.name.lower()).strip("-")
+    if system.name == "windows" and name.isdecimal():
+        name = f"nb-{name}"
     if len(name) <= system.longest_name:
         return name
     digest = hashlib.sha256(host.name.lower().encode("utf-8")).hexdigest()[:_DIGITS]
