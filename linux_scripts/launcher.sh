@@ -31,6 +31,7 @@ launch() { # MODE SHA256 [COMMAND]
     if [[ $mode == apply && ! $secret && ${3-} ]]; then
         secret=$(bash -p -c "$3" </dev/null) || die 'the command that prints the password hash failed'
     fi
+    secret=${secret%"${secret##*[![:space:]]}"}         # a line end is easily added
     bash -p ./nbserver.sh envelope < <(envelope "$mode") || code=$?
     case $code in
         0 | 102) exit 0 ;;

@@ -48,7 +48,8 @@ def parameters(found: Mapping[str, object], **values: str) -> dict[str, str]:
 
 
 def test_it_passes_mode_run_and_secret_as_the_envelope(tmp_path: Path) -> None:
-    done = run(tmp_path, launcher.linux(script(), mode="test"), NBSERVER_MODE="apply", NBSERVER_RUN="r-1", NBSERVER_PASSWORD_HASH=SECRET)
+    given = {"NBSERVER_MODE": "apply", "NBSERVER_RUN": "r-1", "NBSERVER_PASSWORD_HASH": f"{SECRET}\r\n"}  # as from a file
+    done = run(tmp_path, launcher.linux(script(), mode="test"), **given)
     mode, *envelope, access, seen, folder = done.stdout.splitlines()
     assert (done.returncode, done.stderr, mode, access, seen) == (0, "", "envelope", "700 root", "0")
     assert envelope == ["mode apply", "run r-1", f"secret notebook.password_hash {_base64(SECRET)}"]

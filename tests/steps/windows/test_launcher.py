@@ -50,7 +50,7 @@ def launched(name: str) -> tuple[bytes, list[str]]:
     text = "@($input) -join '|'; '{\"outcome\":\"reboot\"}'; exit 3010\n"
     waits = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
     return {
-        "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-PasswordHash", SECRET]),
+        "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-PasswordHash", f"{SECRET}\n"]),
         "file": (launcher.windows(script(3010), mode="apply", hash_file=HASH_FILE, log=LOG), []),
         "waits": (launcher.windows(waits, mode="apply", hash_file=r"%SystemDrive%\removed.txt"), []),
         "other": (launcher.windows(script(sha256="0" * 64), mode="test"), []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import http.client
@@ -10,7 +11,7 @@ import json
 from typing import Any
 
 import pytest
-from jinja2 import Template
+from jinja2 import Environment, Template
 
 from nbserver.base.errors import UsageError
 from nbserver.export import ansible, cloud_init, windows_management
@@ -111,6 +112,16 @@ def test_a_play_has_the_hosts_of_its_system() -> None:
         (mode,) = [line.strip() for line in play.splitlines() if line.strip().startswith("mode ")]
         ways = {is_check: [Template(mode).render(ansible_check_mode=is_check, **own) for own in OWN] for is_check in (True, False)}
         assert ways == {True: ["mode test"] * 2, False: ["mode apply", "mode undo"]}, "a dry run changes nothing, whatever the site has set"
+
+
+@pytest.mark.parametrize("extension", ["sh", "ps1"])
+def test_a_line_end_after_the_hash_in_a_vault_does_no_harm(extension: str) -> None:
+    """`nbserver hash-password HOST | ansible-vault encrypt_string` puts one there."""
+    play = [*ansible.with_play(ansible.exported(HOST, script(extension)))][-1].data.decode("ascii")
+    (line,) = [line.strip() for line in play.splitlines() if line.strip().startswith("secret ")]
+    environment = Environment()
+    environment.filters["b64encode"] = lambda text: base64.b64encode(text.encode()).decode()
+    assert environment.from_string(line).render(nbserver_password_hash="argon2:a\n").endswith(base64.b64encode(b"argon2:a").decode())
 
 
 def test_intune_gets_a_pair_within_its_limit() -> None:
