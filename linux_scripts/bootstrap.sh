@@ -58,7 +58,11 @@ while true; do
 done
 
 # All files are created in the working folder: somebody may move the folder, or replace a part of its path. If its disk
-# is full, the next parent is tried.
+# has no space for the script and the data, the next parent is tried.
+has_space() {
+    printf "%s" "$script" >nbserver.sh || return 1
+    if [[ $kind == data ]]; then head -c "$size" /dev/zero >data || return 1; fi
+}
 folder=""
 for parent in "${TMPDIR-}" /dev/shm /tmp /var/tmp; do
     if [[ -d $parent && -w $parent ]] && folder=$(mktemp -d -p "$parent"); then
@@ -66,7 +70,7 @@ for parent in "${TMPDIR-}" /dev/shm /tmp /var/tmp; do
         [[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] ||
             die "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"
         folder=$PWD
-        if { printf "%s" "$script" >nbserver.sh; } 2>/dev/null; then break; fi
+        if has_space 2>/dev/null; then break; fi
         cd /
         rm -rf -- "$folder"
         folder=""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from nbserver.transports.payload import Payload
 from nbserver.transports.ssh.bootstrap import READY, STOP, bootstrap, command, standard_input
 from tests import golden
 from tests.checkout import CHECKOUT
@@ -86,6 +87,18 @@ def test_a_full_disk_is_passed_over(tmp_path: Path) -> None:
         command_line, input=standard_input(code, ENVELOPE), env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=False
     )
     assert done.returncode == 2 and done.stdout.splitlines()[-1].startswith(b"/tmp/tmp."), done.stderr
+
+
+def test_a_disk_without_space_for_the_data_is_passed_over(tmp_path: Path) -> None:
+    """In a container, /dev/shm can be much smaller than the files of one run."""
+    small = 'for folder in "$TMPDIR" /dev/shm; do mount -t tmpfs -o size=300k tmpfs "$folder"; done; exec "$@"'
+    code, data = SCRIPT.replace("exit 2", "pwd; sha256sum <data; exit 2"), Payload.of(bytes(range(256)) * 4000)
+    sent = b"".join([standard_input(code, ENVELOPE, data), *data.blocks()])
+    asked = ["unshare", "--mount", "bash", "-c", small, "small", *words(code)]
+    done = subprocess.run(asked, input=sent, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=False)
+    place, digest = done.stdout.splitlines()[-2:]
+    assert done.returncode == 2 and place.startswith(b"/tmp/tmp."), done.stderr
+    assert digest.split()[0].decode() == hashlib.sha256(b"".join(data.blocks())).hexdigest()
 
 
 # -- its input

@@ -41,7 +41,7 @@ _PAIR = "NAME=ADDRESS"
     "pins",
     multiple=True,
     metavar="NAME[=FINGERPRINT]",
-    help="Windows host whose certificate to pin: the one with this fingerprint, or one that you confirm; can be repeated.",
+    help="Windows host to contact, to pin its certificate: the one with this fingerprint, or one that you confirm; can be repeated.",
 )
 @click.option(
     "--enable-remoting",
@@ -76,7 +76,7 @@ def init(
     """Write a first inventory
 
     Asks for the hosts on a terminal, or takes them from the options. The inventory contains no secrets, only where to find them.
-    With --enable-remoting and no host, writes only that script.
+    With --enable-remoting and no host, writes only that script. Only --pin contacts hosts.
     """
     from nbserver.commands.init import Wanted
     from nbserver.commands.init import init as write

@@ -52,7 +52,7 @@ class PastHost:
 def read(folder: Path, script: Script, mode: Mode, run: str, number: int) -> PastHost:
     """Return what the host with this folder has done. Raises ApprovalError for a file that nbserver has not written."""
     result = Result(script.host, outcome="stopped", folder=folder)
-    past = PastHost(run, number, [], result, *_sent(folder))
+    past = PastHost(run, number, [], result, *sent(folder))
     found = events(folder)
     for part in parts(found):
         first = part[0].data
@@ -104,7 +104,7 @@ def _is_of(run: str, name: str) -> bool:
     return name == run or name.startswith(f"{run}-")
 
 
-def _sent(folder: Path) -> tuple[str, str]:
+def sent(folder: Path) -> tuple[str, str]:
     """Return the run ID and the boot time in the last envelope."""
     paths = past_files.envelopes(folder)
     if not paths:

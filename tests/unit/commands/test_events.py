@@ -105,6 +105,37 @@ def test_only_the_process_of_a_run_writes_its_directory_while_the_run_is_in_prog
     assert (folder / "events.jsonl").read_text() == f"{json.dumps(first)}\n"
 
 
+@pytest.mark.parametrize("run", ["run-9", "run-9-2"])
+@pytest.mark.parametrize("known", [0, 1])
+def test_the_rest_of_a_run_in_which_windows_restarted(site: Site, run: str, known: int) -> None:
+    """After the restart, it continues on the host under another ID, which is that of the last envelope."""
+    folder = site.folder / "nbserver-runs" / "run-9" / "win1"
+    folder.mkdir(0o700, parents=True)
+    restarts = event(2, "finished", outcome="reboot", changed=1, differs=False, reboot=True, fingerprint="", restarting=True)
+    before = [site.started("run-9", "5" * 64), restarts]
+    after = [site.started("run-9-2", "5" * 64), event(2, "changed", "path"), ended(3, "ok", changed=2)]
+    (folder / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in [*before, *after[:known]]))
+    (folder / "envelope.txt").write_text("mode apply\nrun run-9\n")
+    (folder / "envelope-2.txt").write_text("mode apply\nrun run-9-2\n")
+    site.says(after[known:])
+    assert site.events(run) == 0
+    assert site.host.envelopes[0][:3] == ["mode events", "run run-9-2", f"after {known}"]
+    assert [json.loads(line)["n"] for line in (folder / "events.jsonl").read_text().splitlines()] == [1, 2, 1, 2, 3]
+    site.says()
+    assert site.events(run) == 0 and not site.host.envelopes, "the host is not asked for what is complete"
+    assert not (site.folder / "nbserver-runs" / "run-9-2").exists()
+
+
+def test_the_first_part_of_a_run_is_not_added_after_the_second(site: Site) -> None:
+    folder = site.folder / "nbserver-runs" / "run-9" / "win1"
+    folder.mkdir(0o700, parents=True)
+    kept = "".join(f"{json.dumps(line)}\n" for line in (site.started("run-9-r1", "5" * 64), ended(2, "ok", changed=0)))
+    (folder / "events.jsonl").write_text(kept)
+    (folder / "envelope.txt").write_text("mode apply\nrun run-9-r1\n")
+    site.says([site.started("run-9-2", "5" * 64), ended(2, "ok", changed=1)])
+    assert site.events("run-9-2") == 0 and (folder / "events.jsonl").read_text() == kept
+
+
 def test_a_line_that_was_cut_off_is_fetched_again(site: Site) -> None:
     """It may be complete but for its line end."""
     folder = site.folder / "nbserver-runs" / "run-9" / "win1"
