@@ -22,7 +22,8 @@ def status(hosts: tuple[str, ...], inventory_path: Path, output: Output, **given
     host failed or its server is not running, and with code 4 if something differs.
 
     Without HOST, or for local alone, shows whether the notebook server of this machine is running, and contacts no host. The
-    exit code is then 4 if the server is not running or presents a different certificate.
+    options about runs, such as --junit, then have no effect, and the exit code is 4 if the server is not running or presents
+    a different certificate.
     """
     from nbserver.commands import status as found
     from nbserver.inventory import reader

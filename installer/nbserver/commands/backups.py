@@ -34,8 +34,8 @@ CERTIFICATE = "configuration/certificate.pem"
 FILES = frozenset({"configuration/jupyter_config.json", "configuration/jupyter_server_config.json", CERTIFICATE, "record.jsonl"})
 """What a host sends in addition to the notebooks."""
 
-LACKING = ("unreadable", "name", "large")
-"""States of files that are missing in a backup. A link is not a file."""
+LACKING = ("unreadable", "name", "large", "damaged")
+"""States of files that are missing in a backup. A link is not a file. What a kernel writes all the time may never be copied."""
 
 KEY = "configuration/key.pem"
 """What it sends as well in mode backup-key."""
@@ -60,7 +60,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
     task = replace(task, ask=notebooks.remembering(task.ask))
     with writing.temporary_folder(file.parent, ".nbserver-backup-", _refused(file.parent)) as folder:
         code, copies = notebooks.pulled(folder / "pulled", replace(task, mode="pull"))
-        if code:
+        if code and not (host.name in copies and copies[host.name].is_done):
             return code
         content = folder / "content"
         content.mkdir()
@@ -101,8 +101,8 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
         warn(
             notice(
                 "backup-lacks-files",
-                "the backup {file} is incomplete: some files on {name} are unreadable, too large, or have names that "
-                "nbserver cannot store ({count} in total), such as {path}",
+                "the backup {file} is incomplete: some files on {name} are unreadable or too large, changed while they were "
+                "copied, or have names that nbserver cannot store ({count} in total), such as {path}",
                 file=str(file),
                 name=host.name,
                 count=len(lacking),

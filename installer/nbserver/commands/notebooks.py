@@ -55,7 +55,7 @@ NOT_COPIED_WORDS = {
 
 @dataclass
 class Copy:
-    """The copy of one tree to or from one host. `states` says why a path was not copied."""
+    """The copy of one tree to or from one host. `states` says why a path was not copied, and `failed` is whether a run failed."""
 
     folder: Path
     comparison: Comparison
@@ -64,6 +64,12 @@ class Copy:
     states: dict[str, str]
     pending: list[tuple[Part, ...]] = field(default_factory=list)
     copied: list[str] = field(default_factory=list)
+    failed: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no run has failed, and each file was copied or has a state that says why not."""
+        return not self.failed and self.comparison.copied.keys() <= {*self.copied, *self.states}
 
     def take(self, result: Result) -> None:
         """Record what one run copied."""
@@ -75,6 +81,7 @@ class Copy:
                 self.known[file.path] = self.files[file.path].sha256
             elif file.state in NOT_COPIED_WORDS:
                 self.states[file.path] = file.state
+        self.failed = self.failed or result.outcome != "ok"
         kept = (tuple(part for part in batch if part.path not in self.states) for batch in self.pending)
         self.pending = [batch for batch in kept if batch] if result.outcome == "ok" else []
 

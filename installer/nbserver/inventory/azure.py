@@ -13,9 +13,10 @@ from nbserver.settings.types import Array, RemoteAddress, Settings, unlike
 
 _LABEL = "[a-z][a-z0-9-]{1,61}[a-z0-9]"
 _VAULT = "/subscriptions/[0-9a-fA-F-]{36}/resourceGroups/[A-Za-z0-9_.()-]{1,90}/providers/Microsoft\\.KeyVault/vaults/[A-Za-z0-9-]{3,24}"
-# Azure refuses these, and a few others that nobody chooses: https://learn.microsoft.com/azure/virtual-machines/windows/faq
+# https://learn.microsoft.com/azure/virtual-machines/windows/faq
 _REFUSED_USERS = frozenset(
-    {"admin", "administrator", "guest", "root", "user", "test", "support", "server", "sql", "sys", "backup", "console"}
+    "a actuser adm admin admin1 admin2 administrator aspnet backup console david guest john owner root server sql support support_388945a0 "
+    "sys test test1 test2 test3 user user1 user2 user3 user4 user5".split()
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,25 @@ def test_notebooks_that_a_virus_scanner_looks_at_are_in_the_backup(tmp_path: Pat
         assert isinstance(done.exception, UsageError) and done.exception.code == "backup-folder-not-writable"
     else:
         assert done.return_value == 0 and (tmp_path / "lin1.zip").exists()
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("ok", 4), ("failed", 3)])
+def test_a_file_that_changes_all_the_time_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str, code: int) -> None:
+    """Such as the log of a running notebook. If the host fails, there is no backup."""
+    sha256 = hashlib.sha256(b"1").hexdigest()
+
+    def operate(mode: str, inventory: Any, hosts: Any, options: Any, ask: Any, view: Any, **more: Any) -> dict[str, Result]:
+        view.summary(mode, {}, tmp_path)
+        state = {"list": "present", "pull": "damaged"}.get(mode)
+        files = [HostFile("growing.log", 1, sha256, state)] if state else []
+        return {host.name: Result(host.name, outcome=outcome if mode == "pull" else "ok", files=files) for host in hosts}
+
+    monkeypatch.setattr(operation, "operate", operate)
+    (tmp_path / "nbserver.toml").write_text(LINUX)
+    arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert done.return_value == code and (tmp_path / "lin1.zip").exists() == (code == 4), done.output
+    assert ("such as growing.log" in done.stderr) == (code == 4)
 
 
 def restore(folder: Path, host: str = "lin1", *more: str) -> Any:

@@ -185,6 +185,7 @@ def test_what_cannot_be_created_is_refused(system: str, azure: dict[str, Any], m
         {"sources": ["0.0.0.0/0"]},
         {"size": "a'b"},
         {"admin_user": "administrator"},
+        {"admin_user": "admin1"},
         {"admin_user": "a'); x"},
         {"key_vault": "https://site-vault.vault.azure.net/"},
         {"key_vault_secret": "a b"},
