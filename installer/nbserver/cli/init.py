@@ -76,7 +76,7 @@ def init(
     """Write a first inventory
 
     Asks for the hosts on a terminal, or takes them from the options. The inventory contains no secrets, only where to find them.
-    With --enable-remoting and no host, writes only that script. Only --pin contacts hosts.
+    With --enable-remoting and no host, writes only that script. Contacts a host only to pin its certificate.
     """
     from nbserver.commands.init import Wanted
     from nbserver.commands.init import init as write
