@@ -59,7 +59,7 @@ done
 
 # All files are created in the working folder: somebody may move the folder, or replace a part of its path. If its disk
 # has no space for the script and the data, the next parent is tried.
-has_space() {
+write_files() {
     printf "%s" "$script" >nbserver.sh || return 1
     if [[ $kind == data ]]; then head -c "$size" /dev/zero >data || return 1; fi
 }
@@ -70,7 +70,7 @@ for parent in "${TMPDIR-}" /dev/shm /tmp /var/tmp; do
         [[ -O . && $(stat -c %a .) == 700 && -z $(ls -A) ]] ||
             die "another user changed the new folder in TMPDIR. Set TMPDIR to a folder where only you can write"
         folder=$PWD
-        if has_space 2>/dev/null; then break; fi
+        if write_files 2>/dev/null; then break; fi
         cd /
         rm -rf -- "$folder"
         folder=""
