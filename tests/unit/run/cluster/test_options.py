@@ -9,7 +9,8 @@ import pytest
 
 from nbserver.base.errors import UsageError
 from nbserver.inventory import reader
-from nbserver.run import engine, intent
+from nbserver.run import engine, intent, operation
+from nbserver.run.batches import Policy
 from nbserver.run.cluster.options import ClusterOptions, cluster_options
 from nbserver.run.intent import Intent
 from nbserver.run.options import Options
@@ -70,6 +71,15 @@ def test_a_place_is_a_pattern_and_a_resource(tmp_path: Path) -> None:
     for wrong in ("paris", "=x", "paris="):
         with pytest.raises(UsageError, match="PATTERN=RESOURCE"):
             engine.places_of(inventory, hosts, (wrong,))
+
+
+def test_a_pattern_can_match_hosts_outside_the_command(tmp_path: Path) -> None:
+    """Their settings were not read: `resume` continues with some hosts only, and --limit selects some of them."""
+    (tmp_path / "nbserver.toml").write_text(INVENTORY)
+    inventory = reader.load_for(tmp_path / "nbserver.toml", ["p1"])
+    assert engine.places_of(inventory, inventory.select(["p1"]), ("paris=site-7", "r1=site-8")) == {"p1": "site-7"}
+    with pytest.raises(UsageError, match="the canary p2 is not one of the hosts of this run"):
+        operation._policy(["p1"], inventory, Options(policy=Policy(canary=("paris",))))
 
 
 def test_a_run_that_is_continued_uses_the_same_cluster(tmp_path: Path) -> None:
