@@ -11,7 +11,7 @@ function Start-Packed {
     $HashFile, $Log = foreach ($path in $HashFile, $Log) { [Environment]::ExpandEnvironmentVariables($path) }
     $hash = $PasswordHash
     if (-not $hash -and $mode -ceq 'apply' -and [IO.File]::Exists($HashFile)) {
-        $file = [IO.File]::OpenRead($HashFile)   # any user can create a file in ProgramData, but not replace this one now
+        $file = [IO.File]::OpenRead($HashFile)   # any user can create files in ProgramData
         $acl = if ($file.PSObject.Methods['GetAccessControl']) { $file.GetAccessControl() }
         else { [IO.FileSystemAclExtensions]::GetAccessControl($file) }
         $owner = $acl.GetOwner([Security.Principal.SecurityIdentifier]).Value

@@ -22,7 +22,7 @@ CODE = "@($input) -join '|'; try { [IO.File]::OpenWrite($PSCommandPath).Close();
 OPTIONS = ["-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"]
 HASH_FILE, LOG = r"%SystemDrive%\hash.txt", r"%SystemDrive%\launcher.log"
 # Wine does not keep the owner of a file. What is asked for it says that of a file of an ordinary user.
-OF_A_USER = """\
+OF_A_USER = r"""
 Update-TypeData -TypeName System.IO.FileStream -MemberType ScriptMethod -MemberName GetAccessControl -Value {
     $acl = New-Object Security.AccessControl.FileSecurity
     $acl.SetSecurityDescriptorSddlForm('O:S-1-5-21-1-2-3-1001D:')

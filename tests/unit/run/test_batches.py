@@ -108,7 +108,7 @@ runs = st.fixed_dictionaries(
 def test_every_host_ends_or_is_refused(run: dict[str, object], random: object) -> None:
     """As a run does it, with hosts that end in any order."""
     total, forks, bad, most = run["total"], run["forks"], run["bad"], run["most"]
-    names = [str(number) for number in range(total)]
+    names = [f"{number:02}" for number in range(total)]
     canary = (str(run["canaries"]),) if run["canaries"] is not None else ()
     stages = batches.stages(names, Policy(canary, Amount(run["serial"]) if run["serial"] else None), none)
     assert sorted(name for stage in stages for name in stage) == sorted(names)
