@@ -247,6 +247,7 @@ def test_without_uv(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.inventory('packages.include = ["pandas"]')
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.executable", "/absent/python")
+    monkeypatch.setattr("sysconfig.get_path", lambda name, scheme="": f"/absent/{name}")
     site.run(code=2)
     assert 'this command needs uv, which is not installed. Run: pip install "nbserver[lock]"' in site.error
 
