@@ -63,7 +63,7 @@ def test_python_is_the_distributions(system: str, version: str, program: str, pa
     ("installed", "wanted", "words"),
     [
         ("3.9.2-3", "", "version 3.9.2 of python3, but Python 3.10"),
-        ("3.11.2-1+b1", "3.11.20", "version 3.11.2, but the inventory has"),
+        ("3.11.2-1+b1", "3.11.20", "version 3.11.2, but python.version in the inventory is"),
         ("3.1-1", "", "Python 3.10 or newer is required"),
     ],
 )
