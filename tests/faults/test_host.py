@@ -75,7 +75,7 @@ def cut_off(host: SmallHost, gate: int, reboot: bool) -> str:
     host.struck.forget()
     assert done[0].result.outcome == "failed" and done[0].result.error
     if host.guard() == "DWord:0":
-        assert "The temporary change that the step guard made may still be in effect" in done[0].result.error
+        assert "The temporary change made by the step guard may still be in effect" in done[0].result.error
     assert done[0].lines == host.host_events(done[0].id).read_text("utf-8").splitlines(), "it was asked what it did until then"
     return done[0].id
 

@@ -59,7 +59,7 @@ def test_never_stops_before_the_next_change_and_says_what_to_do(host: RebootingH
     assert (ran.result.outcome, ran.result.changed, ran.result.reboot) == ("reboot", 1, True)
     assert exit_code({"win1": ran.result}) == 3
     assert ran.result.error == (
-        'win1: Windows must restart before the run can continue. Restart the host and try again, or set reboot = "if-needed" in the inventory'
+        'win1: Windows must restart before the run can continue. Restart the host, or set reboot = "if-needed" in the inventory. Then run the command again'
     )
     assert ran.result.steps == {"guard": "restored", "tool": "changed"}
     assert not (host.small.ground / "site" / "new.txt").exists() and guard_is_up(host.small)

@@ -46,7 +46,7 @@ def test_it_is_noticed_before_any_host_is_contacted(folder: Path, tmp_path: Path
     code, said = run(folder, "apply", "win1", *known, *runs)
     assert code == 2 and "could not create the salt file: Read-only file system. Make the folder writable" in said
     code, said = run(folder, "verify", "win1", "--png", "pictures")
-    assert code == 2 and "could not write to the folder for the pictures (Read-only file system)" in said
+    assert code == 2 and "could not write to the folder for the plots (Read-only file system)" in said
     for command in (("backup", "win1", "-o", "win1.zip"), ("undo", "win1", "--with-notebooks")):
         code, said = run(folder, *command, *known, *runs)
         assert code == 2 and "could not write to the folder (Read-only file system). Choose another f" in said, said

@@ -239,7 +239,7 @@ def test_nothing_is_sent_elsewhere_or_too_late(listener: str) -> None:
     with requests.Session() as session:
         session.trust_env = False
         limit_answers(session, "win1", lambda: math.inf)
-        with pytest.raises(ConnectError, match=r"win1: the server answered with a redirect \(HTTP status 307\)"):
+        with pytest.raises(ConnectError, match=r"win1: the server responded with a redirect \(HTTP status 307\)"):
             session.post(f"{listener}/elsewhere", b"secret")
     with requests.Session() as session:
         limit_answers(session, "win1", lambda: 0)

@@ -81,7 +81,7 @@ def test_a_jump_host_with_another_key_is_refused(sshd: Sshd, bastion: Sshd, user
     before = bastion.log.read_text().count("Accepted")
     words = refused(behind(host_of(sshd, user), hop(bastion, user, host_key=sshd.fingerprint())), HostKeyError)
     assert (
-        f"jump-host-key linux1: could not verify the jump host bastion: 127.0.0.1:{bastion.port} presented a host key that does not match host_key"
+        f"jump-host-key linux1: could not verify the host key of the jump host bastion: 127.0.0.1:{bastion.port} presented a host key that does not match host_key"
         in words
     )
     assert bastion.log.read_text().count("Accepted") == before, "nobody was logged in"

@@ -108,7 +108,7 @@ def test_messages_are_encrypted_without_tls(way: Way, plain: Endpoint, transport
 
 def test_a_wrong_way(way: Way, endpoint: Endpoint, plain: Endpoint) -> None:
     words = way.refused(way.host(endpoint, hop={"host_key": f"SHA256:{'A' * 43}"}), HostKeyError)
-    assert "jump-host-key win1: could not verify the jump host bastion: 127.0.0.1:" in words
+    assert "jump-host-key win1: could not verify the host key of the jump host bastion: 127.0.0.1:" in words
     assert "jump-not-reached win1: " in way.refused(way.host(endpoint, hop={"port": free_port()}), ConnectError)
     words = way.refused(way.host(endpoint, port=(port := free_port())), ConnectError)
     assert f"jump-target-refused win1: the jump host bastion could not connect to localhost:{port}: " in words

@@ -272,7 +272,7 @@ def test_known_hosts(sshd: Sshd, user: User, tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     host = host_of(sshd, user, host_key=None, known_hosts=file)
     words = refused(host, HostKeyError)
-    assert f"is not known on this workstation: the ED25519 key fingerprint is {sshd.fingerprint()}." in words
+    assert f"is not known on this workstation (ED25519 key fingerprint is {sshd.fingerprint()})." in words
     assert f'host_key = "{sshd.fingerprint()}"' in words and "or run: ssh-keyscan" in words
     subprocess.run(["sh", "-c", words.partition("or run: ")[2]], check=True, capture_output=True)
     assert said(host) == who(user.name), "what the message tells to do works"

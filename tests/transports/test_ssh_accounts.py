@@ -155,7 +155,7 @@ def test_csh_is_sent_nothing(sshd: Sshd, user: User, sudo: bool) -> None:
         words = refused(host_of(sshd, user, sudo=sudo), ScriptError, sudo_password="Canary-Not-Wanted")
     finally:
         user.shell("/bin/bash")
-    assert f"the login shell for {user.name} on the host is csh or tcsh" in words and f"chsh -s /bin/bash {user.name}" in words
+    assert f"the login shell of {user.name} on the host is csh or tcsh" in words and f"chsh -s /bin/bash {user.name}" in words
     assert set(user.home.iterdir()) == before, "no line of the bootstrap was run"
 
 

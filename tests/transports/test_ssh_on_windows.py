@@ -65,7 +65,7 @@ def test_a_run_from_windows(workstation: Workstation, sshd: Sshd, user: User, st
 def test_refusals_from_windows(workstation: Workstation, sshd: Sshd, user: User, state: Path) -> None:
     code, lines = workstation.run(job(sshd, user, state, "run-2", host_key=None))
     assert (code, lines[:1], len(lines)) == (3, ["win32"], 2), lines
-    assert f"is not known on this workstation: the ED25519 key fingerprint is {sshd.fingerprint()}" in lines[1]
+    assert f"is not known on this workstation (ED25519 key fingerprint is {sshd.fingerprint()})" in lines[1]
     code, lines = workstation.run(job(sshd, user, state, "run-3", port=1))
     assert (code, lines[:1], len(lines)) == (3, ["win32"], 2), lines
     assert "127.0.0.1:1 refused the connection." in lines[1]

@@ -37,7 +37,7 @@ from tests.notebook_server import (
 from tests.verify.checking import OTHER, Run, host
 from tests.waiting import wait_until
 
-_END_TASK = "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+_END_TASK = "on the host, run as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
 
 
 @needs_notebook
@@ -179,7 +179,7 @@ def test_a_wrong_password_says_so_and_is_not_told(server: NotebookServer) -> Non
     run = Run()
     with pytest.raises(VerifyError) as refused:
         run.verify(server.port, password="hunter2-wrong", fingerprint=server.certificate.fingerprint)
-    assert str(refused.value).startswith("box: verify: login: the server rejects the password. ")
+    assert str(refused.value).startswith("box: verify: login: the server rejected the password. ")
     assert refused.value.host == "box"
     assert run.names == ("certificate", "anonymous", "token", "wrong_password")
     assert "hunter2" not in f"{refused.value!r} {refused.value.__dict__} {run.steps}"
@@ -235,7 +235,7 @@ def test_a_server_without_a_password_is_refused(tmp_path: Path) -> None:
     assert str(refused.value).startswith(
         "box: verify: anonymous: anyone can use the server: the server accepts requests without a password ("
     )
-    assert "Stop the server immediately (on the host, as root: systemctl disable --now nbserver)" in str(refused.value)
+    assert "Stop the server immediately (on the host, run as root: systemctl disable --now nbserver)" in str(refused.value)
 
 
 @needs_notebook
@@ -264,7 +264,7 @@ WINDOWS = {
         (WindowsHost.model_validate(WINDOWS), _END_TASK),
         (LocalWindowsHost.model_validate({"scope": "machine", "notebook": {"password": {"env": "N"}}}), _END_TASK),
         (LocalWindowsHost(), "nbserver stop local"),
-        (host(9999, "l"), "on the host, as root: systemctl disable --now nbserver"),
+        (host(9999, "l"), "on the host, run as root: systemctl disable --now nbserver"),
         (LocalLinuxHost(), "nbserver stop local"),
         (LocalLinuxHost.model_validate({"scope": "machine"}), "nbserver stop local"),
     ],
@@ -279,8 +279,8 @@ def test_the_advice_ends_the_server_that_lets_everybody_in(host: AnyHost, comman
 @pytest.mark.parametrize(
     ("backend", "reason"),
     [
-        ("module://no_such_backend", "the cell failed with ModuleNotFoundError: No module named 'no_such_backend'\n"),
-        ("agg", "the cell drew 0 pictures; expected 1 (the Matplotlib backend is agg)"),
+        ("module://no_such_backend", "the test cell failed with ModuleNotFoundError: No module named 'no_such_backend'\n"),
+        ("agg", "the test cell drew 0 plots, expected 1 (Matplotlib backend: agg)"),
     ],
 )
 def test_a_matplotlib_that_does_not_draw(tmp_path: Path, backend: str, reason: str) -> None:

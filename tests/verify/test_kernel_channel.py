@@ -20,9 +20,9 @@ from tests.notebook_server import Certificate, NotebookServer, kernels, logged_i
 @pytest.mark.parametrize(
     ("cell", "seconds", "reason"),
     [
-        ("1 / 0", 60.0, "the cell failed with ZeroDivisionError: division by zero\n"),
-        ("import time; time.sleep(600)", 2.0, "the cell did not finish within 2 s"),
-        ("import os; os._exit(1)", 60.0, "the kernel died while running the cell"),
+        ("1 / 0", 60.0, "the test cell failed with ZeroDivisionError: division by zero\n"),
+        ("import time; time.sleep(600)", 2.0, "the test cell did not finish within 2 s"),
+        ("import os; os._exit(1)", 60.0, "the kernel died while running the test cell"),
     ],
 )
 def test_a_cell_that_fails(server: NotebookServer, cell: str, seconds: float, reason: str) -> None:

@@ -23,18 +23,18 @@ from tests.verify.checking import Run
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        ({}, "anonymous: unexpected response to GET /api/kernels without logging in: expected HTTP status 403, got 404"),
+        ({}, "anonymous: GET /api/kernels without logging in returned HTTP status 404, expected 403"),
         (
             {"/api/kernels": (302, {"Location": "https://localhost:1/"})},
-            "anonymous: unexpected response to GET /api/kernels without logging in: expected HTTP status 403, got 302",
+            "anonymous: GET /api/kernels without logging in returned HTTP status 302, expected 403",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (401, {})},
-            "wrong_password: unexpected response to GET /login: expected HTTP status 200 with an _xsrf cookie, got 404",
+            "wrong_password: GET /login returned HTTP status 404, expected 200 with an _xsrf cookie",
         ),
         (
             {"/api/kernels": (403, {}), "/api/contents": (403, {}), "/login": (200, {"Set-Cookie": "_xsrf=1; Path=/"})},
-            "wrong_password: unexpected response to a login request with a wrong password: expected HTTP status 401, got 200",
+            "wrong_password: a login request with a wrong password returned HTTP status 200, expected 401",
         ),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_certificate_is_checked_through_it(sshd: Sshd, user: User, wire: Wir
     with pytest.raises(CertificateError, match="a different certificate") as caught:
         verified(host, "SHA256:" + "0" * 64)
     assert caught.value.where == "linux1: verify: certificate"
-    with pytest.raises(CertificateError, match="does not trust the certificate"):
+    with pytest.raises(CertificateError, match="does not trust the notebook server's certificate"):
         verified(host, None)
 
 

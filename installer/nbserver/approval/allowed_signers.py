@@ -99,7 +99,7 @@ def read(path: Path) -> AllowedSigners:
                 "allowed-signers-invalid",
                 "the line is not valid: {reason}",
                 where=f"{where}:{number}",
-                todo="Correct the line as described in ssh-keygen(1), ALLOWED SIGNERS",
+                todo="Correct the line. For the format, see ALLOWED SIGNERS in ssh-keygen(1)",
                 reason=cause(error),
             ) from None
     if not found:

@@ -94,7 +94,7 @@ def _other_hosts(approval: Approval, wanted: Wanted) -> Message | None:
         if host not in approval.hosts:
             return message("approval-without-host", "the approval does not cover the host {name}", name=host)
         if approval.hosts[host] != wanted.manifest["hosts"].get(host, {}).get("sha256"):
-            return message("approval-of-other-script", "the script that was approved for {name} is not the one in the manifest", name=host)
+            return message("approval-of-other-script", "the script in the manifest for {name} is not the one that was approved", name=host)
     return None
 
 

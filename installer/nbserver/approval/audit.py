@@ -143,7 +143,7 @@ def _check(
     except UnknownCatalogError as error:
         raise ApprovalError(
             "catalog-unknown",
-            "cannot audit the script in hosts.{name}: {reason}",
+            "cannot audit the script for {name}: {reason}",
             where=plain_file.shown(manifest_path),
             todo=ADD_CATALOG,
             name=settings.host,
@@ -152,7 +152,7 @@ def _check(
     except UnknownLockError as error:
         raise ApprovalError(
             "lock-unknown",
-            "cannot audit the script in hosts.{name}: {reason}",
+            "cannot audit the script for {name}: {reason}",
             where=plain_file.shown(manifest_path),
             todo=ADD_LOCK,
             name=settings.host,
@@ -161,7 +161,7 @@ def _check(
     except (ValueError, NbserverError) as error:
         raise ApprovalError(
             "manifest-host-unrenderable",
-            "cannot render the script in hosts.{name} again: {reason}",
+            "cannot render the script for {name} again: {reason}",
             where=plain_file.shown(manifest_path),
             todo=AGAIN,
             name=settings.host,

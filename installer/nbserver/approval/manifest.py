@@ -99,7 +99,7 @@ def require_targets(manifest: Mapping[str, Any], path: Path) -> None:
     if manifest["v"] != VERSION:
         raise ApprovalError(
             "manifest-without-targets",
-            "a signed approval requires a manifest that names the target of each host, but this one (version {version}) does not",
+            "a signed approval requires a manifest that names the target of each host, but a manifest of version {version} does not",
             where=plain_file.shown(path),
             todo="Render the scripts again and have them approved",
             version=manifest["v"],

@@ -106,7 +106,7 @@ def require_enough(folder: Path, counted: Sequence[Signed[D]], rules: Rules) -> 
             "too-few-approvals",
             "{needed} approvals by different people with different keys are required, but this folder has {found}: {names}",
             where=plain_file.shown(folder / APPROVALS),
-            todo="Have another person approve with nbserver approve",
+            todo="Have another person run nbserver approve",
             needed=rules.approvals,
             found=found,
             names=", ".join(f"{one.approval.by} ({one.key.fingerprint})" for one in counted) or "none",

@@ -32,5 +32,5 @@ def require_no_other_content(path: Path, *begins: bytes) -> None:
             "output-is-other-file",
             "the file already exists, and does not look like earlier output of this command",
             where=plain_file.shown(path),
-            todo="Choose another file, or remove this one",
+            todo="Choose another file, or remove the existing file",
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nbserver.bundle.contents import File
 
 AGAIN = "Run the command again; it continues where it stopped"
-CHECK = "Compare the catalog or the lock with the publisher's values; a mirror, a proxy, or a virus scanner may also have changed the file"
+CHECK = "Compare the value in the catalog or lock with the one that the publisher states. If they match, a mirror, proxy, or virus scanner may have changed the file"
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 30.0
 _ANSWER_SECONDS = 120.0  # until the headers of the file are there
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -104,9 +104,9 @@ def begin_of(response: requests.Response, file: File, asked: int) -> int:
             raise FromTheBeginning
         raise DownloadError(
             "download-wrong-part",
-            "the server sent a different part of the file than requested",
+            "the server sent a different part of the file than nbserver requested",
             where=file.url,
-            todo="Run the command again. If it fails again, use another mirror or proxy: this one does not support partial downloads",
+            todo="Run the command again. If it fails again, use a mirror or proxy that supports partial downloads",
         )
     if asked and response.status_code == 416:
         raise FromTheBeginning
@@ -132,7 +132,7 @@ def total_of(response: requests.Response, file: File, begin: int) -> int | None:
     if file.size is not None and total != file.size:
         raise DownloadError(
             "download-other-size",
-            "the server announces {actual} bytes, expected {expected}",
+            "the server reports a size of {actual} bytes, expected {expected}",
             where=file.url,
             todo=CHECK,
             actual=total,

@@ -84,9 +84,9 @@ def load(paths: Iterable[Path]) -> Records:
         except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, RecursionError, EOFError) as error:
             raise UsageError(
                 "osv-invalid",
-                "the file is not OSV data: {reason}",
+                "the file does not contain valid OSV data: {reason}",
                 where=str(path),
-                todo="Specify records in OSV's JSON format, or a zip of them",
+                todo="Specify a JSON file in OSV format, or a zip file of such files",
                 reason=reason_of(error) if isinstance(error, DescribedError) else clean(str(error) or type(error).__name__, 200),
             ) from None
     return records

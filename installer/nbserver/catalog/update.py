@@ -116,7 +116,7 @@ def prepare(output: Path, wanted: Wanted, fetch: Fetch, *, date: str, allow_down
             "index-downgrade",
             "the index offers {offered}, but {file} already has {version}",
             where=after.source.partition(",")[0],
-            todo="The catalog was not written. An outdated index can hide a security fix; to downgrade on purpose, add --allow-downgrade",
+            todo="The catalog was not written. An outdated index can withhold a security fix. To downgrade on purpose, add --allow-downgrade",
             offered=title(after),
             file=output,
             version=before.version,
@@ -216,7 +216,7 @@ def _once(found: Sequence[Download]) -> list[Download]:
                 "index-sources-differ",
                 "the entry for {download} differs from the one in {source}",
                 where=download.source.partition(",")[0],
-                todo="The catalog was not written. Compare both with the publisher's website",
+                todo="The catalog was not written. Compare both entries with the publisher's website",
                 download=title(download),
                 source=first.source,
             )

@@ -49,7 +49,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
             "lock-not-written",
             "nbserver lock did not write this file",
             where=lock.name,
-            todo="To use the file as it is, set packages.lock to its path. Otherwise, set packages.lock_folder to another folder and run: nbserver lock {name}",
+            todo="To use the file as it is, set packages.lock to its path. Otherwise, set packages.lock_folder to another folder, then run nbserver lock {name}",
             name=host,
         )
     if is_edited(lock.text):
@@ -57,7 +57,7 @@ def require_fit(lock: SiteLock, request: PackageRequest, host: str) -> None:
             "lock-edited",
             "the file was edited after nbserver lock wrote it",
             where=lock.name,
-            todo="Run: nbserver lock {name}. To use the file as it is, set packages.lock to its path",
+            todo="To generate the lock again, run nbserver lock {name}. To use the file as it is, set packages.lock to its path",
             name=host,
         )
     if not fits(lock.text, request):

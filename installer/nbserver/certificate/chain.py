@@ -58,7 +58,7 @@ def read_pem(data: bytes) -> list[x509.Certificate]:
         raise ChainFault(
             "certificate-not-pem",
             "the file contains no valid PEM certificate",
-            todo="Convert a DER certificate to PEM with: openssl x509 -inform DER -in FILE -out FILE.pem",
+            todo="If the certificate is in DER format, convert it with: openssl x509 -inform DER -in FILE -out FILE.pem",
         )
     return readable(found)
 
@@ -138,7 +138,7 @@ def check(chain: Sequence[x509.Certificate], names: Sequence[str], now: datetime
         if not _is_authority(one):
             raise ChainFault(
                 "issuer-not-authority",
-                "the certificate {subject} issued another certificate in the chain, but is not a CA certificate",
+                "the certificate {subject} was used to issue another certificate in the chain, but is not a CA certificate",
                 todo="Ask the issuer for the correct chain",
                 subject=_subject(one),
             )
@@ -274,7 +274,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
         raise ChainFault(
             "certificate-not-yet-valid",
             "the certificate {subject} is not valid until {time} UTC",
-            todo="Wait until then, or check the clock of the workstation",
+            todo="Check the workstation's clock, or wait until the certificate becomes valid",
             subject=_subject(certificate),
             time=f"{begins:%Y-%m-%d %H:%M}",
         )
@@ -310,7 +310,7 @@ def _check_curve(certificate: x509.Certificate) -> None:
         raise ChainFault(
             "ec-key-explicit",
             "the certificate {subject} has an EC key with explicit curve parameters, which Windows and browsers do not support",
-            todo="Have the certificate reissued for a key with a named curve: openssl ecparam -name prime256v1 -param_enc named_curve -genkey",
+            todo="Create a key with openssl ecparam -name prime256v1 -param_enc named_curve -genkey, and have a certificate issued for it",
             subject=_subject(certificate),
         )
 

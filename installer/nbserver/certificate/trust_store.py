@@ -88,7 +88,7 @@ def of_this_user(platform: str = sys.platform) -> TrustStore:
     if program is None:
         raise UsageError(
             "certutil-missing",
-            "--trust needs certutil, which is not installed",
+            "--trust requires certutil, which is not installed",
             todo="Install libnss3-tools (on openSUSE and SLES: mozilla-nss-tools), or run the command without --trust",
         )
     return TrustStore(program, platform)

@@ -176,4 +176,8 @@ def _require_none_given(*names: str) -> None:
     """Raise UsageError for an option that says nothing about a bundle."""
     context = click.get_current_context()
     if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in names):
-        raise UsageError("bundle-approval-options", "--modes, --hosts, --catalog, and --lock cannot be combined with a bundle")
+        raise UsageError(
+            "bundle-approval-options",
+            "--modes, --hosts, --catalog, and --lock cannot be combined with a bundle",
+            todo="Remove these options",
+        )

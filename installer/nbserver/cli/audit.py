@@ -87,7 +87,11 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
             todo="Specify the folder that nbserver render wrote",
         )
     if run is not None and (given["html"] or given["markdown"]):
-        raise UsageError("review-of-run", "--html and --markdown cannot be combined with --run")
+        raise UsageError(
+            "review-of-run",
+            "--html and --markdown cannot be combined with --run",
+            todo="Remove these options. To write a page about a run, use nbserver report",
+        )
     found: Iterable[str]
     if run is not None:
         from nbserver.commands import run_audit
@@ -101,7 +105,9 @@ def audit(subjects: tuple[str, ...], bodies: tuple[Path, Path] | None, run: str 
         from nbserver.commands import bundle_approval
 
         if given["against"] or given["catalogs"] or given["locks"]:
-            raise UsageError("bundle-audit-options", "--against, --catalog, and --lock cannot be combined with a bundle")
+            raise UsageError(
+                "bundle-audit-options", "--against, --catalog, and --lock cannot be combined with a bundle", todo="Remove these options"
+            )
         found = bundle_approval.audit(folder, outputs, language())
     elif folder:
         from nbserver.approval.reference import Reference
@@ -118,8 +124,8 @@ def _only_folder(subjects: tuple[str, ...], run: str | None, bodies: tuple[Path,
     if len([*subjects, *(one for one in (run, bodies) if one is not None)]) != 1:
         raise UsageError(
             "audit-what",
-            "audit requires exactly one of: a rendered folder, --run, --bodies, or hosts with --evidence",
-            todo="Specify one of them, such as the folder that nbserver render wrote",
+            "nbserver audit requires exactly one of the following: a rendered folder, --run, --bodies, or hosts with --evidence",
+            todo="Specify what to audit, such as the folder that nbserver render wrote",
         )
     return Path(subjects[0]) if subjects else None
 
@@ -134,7 +140,8 @@ def _of_hosts(patterns: tuple[str, ...], bodies: tuple[Path, Path] | None, run: 
     if bodies or run is not None or any(given[name] for name in names):
         raise UsageError(
             "evidence-options",
-            "--evidence can be combined only with --inventory, --runs, --json, --approved, and the options of --approved",
+            "--evidence can be combined only with --inventory, --runs, --json, --approved, --allowed-signers, --approvals, and --site",
+            todo="Remove all other options",
         )
     if not patterns:
         raise UsageError(

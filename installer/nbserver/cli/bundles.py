@@ -35,7 +35,11 @@ def approved_bundle_option(command: Callable[..., Any]) -> Callable[..., Any]:
         from nbserver.bundle.approval import Demand
 
         if not approved and (signers or approvals or site):
-            raise UsageError("bundle-approval-options-alone", "--allowed-signers, --approvals, and --site require --require-approval")
+            raise UsageError(
+                "bundle-approval-options-alone",
+                "--allowed-signers, --approvals, and --site require --require-approval",
+                todo="Add --require-approval, or remove these options",
+            )
         return command(*arguments, demand=Demand(signers, approvals, site) if approved else None, **given)
 
     found: Callable[..., Any] = with_demand

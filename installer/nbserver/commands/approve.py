@@ -109,13 +109,18 @@ def _chosen(known: Collection[str], patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         matching = {host for host in known if fnmatch.fnmatchcase(host.lower(), pattern.lower())}
         if not matching:
-            raise UsageError("no-host-in-manifest", 'no host in the manifest matches "{pattern}"', pattern=pattern)
+            raise UsageError(
+                "no-host-in-manifest",
+                'no host in the manifest matches "{pattern}"',
+                todo="Correct the pattern, or run nbserver render for this host first",
+                pattern=pattern,
+            )
         found |= matching
     if len(found) > document.HOSTS:
         raise UsageError(
             "approval-of-too-many-hosts",
             "an approval can cover at most {limit} hosts, but {count} are selected",
-            todo="Approve and run them in parts: add --hosts with patterns that select fewer hosts",
+            todo="Approve and run the hosts in batches: use --hosts to select fewer hosts for each batch",
             limit=document.HOSTS,
             count=len(found),
         )

@@ -103,6 +103,7 @@ def backup(file: Path, task: Task, *, with_key: bool = False) -> int:
                 "backup-lacks-files",
                 "the backup {file} is incomplete: some files on {name} are unreadable or too large, changed while they were "
                 "copied, or have names that nbserver cannot store ({count} in total), such as {path}",
+                todo="On the host, make these files readable or rename them, then run nbserver backup again. Copy large files with another program",
                 file=str(file),
                 name=host.name,
                 count=len(lacking),

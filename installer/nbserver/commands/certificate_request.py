@@ -159,7 +159,7 @@ def _newest_request(runs: Path, host: AnyHost) -> x509.CertificateSigningRequest
         "no-request",
         "no run in {folder} contains a certificate request from this host",
         where=host.name,
-        todo="Specify the request with --csr, or run nbserver certificate request again: it returns the same request",
+        todo="Specify the request with --csr, or run nbserver certificate request again, which returns the same request",
         folder=runs,
     )
 

@@ -120,7 +120,7 @@ def _checked(text: str, path: Path) -> str:
         except InventoryError as error:
             raise UsageError(
                 "init-not-valid",
-                "these options would create an inventory that is not valid: {reason}",
+                "these options would create an invalid inventory: {reason}",
                 where=str(path),
                 todo="Change the options, then run the command again",
                 reason=error.what.replace(f"{file}:", "line ").replace(f"{file}", str(path)),

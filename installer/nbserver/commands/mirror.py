@@ -163,7 +163,7 @@ def names_of(texts: Sequence[str]) -> tuple[str, ...]:
         except ValueError:
             raise UsageError(
                 "mirror-name-invalid",
-                '"{name}" is not a DNS name or an IP address',
+                '"{name}" is neither a DNS name nor an IP address',
                 name=text,
                 todo="Specify a DNS name or an IP address with --name",
             ) from None

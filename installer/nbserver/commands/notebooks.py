@@ -140,7 +140,7 @@ def pulled(folder: Path, task: Task) -> tuple[int, dict[str, Copy]]:
                 "notebooks-folder-not-read",
                 "could not read the folder ({reason})",
                 where=plain_file.shown(own),
-                todo="Make the folder readable, or choose another one",
+                todo="Make the folder readable, or choose another folder",
                 reason=error.strerror or type(error).__name__,
             ) from None
         known[host.name] = known_files.read(own, host.name)

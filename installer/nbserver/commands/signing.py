@@ -94,7 +94,7 @@ def sign(name: str, text: bytes, signer: Signer) -> bytes:
         elif os.name == "nt":
             _with_powershell(signer, before.rename(after))
         else:
-            raise UsageError("osslsigncode-missing", "--sign needs the program osslsigncode, which was not found", todo=INSTALL)
+            raise UsageError("osslsigncode-missing", "--sign requires osslsigncode, which is not installed", todo=INSTALL)
         try:
             signed = after.read_bytes()
             if signature.split(signed)[0] == text:

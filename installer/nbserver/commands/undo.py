@@ -32,7 +32,7 @@ def undo_with_notebooks(folder: Path, task: Task) -> int:
         raise UsageError(
             "archives-no-folder",
             "the folder {folder} does not exist",
-            todo="Create the folder, or choose another one with --archives",
+            todo="Create the folder, or choose another folder with --archives",
             folder=folder,
         )
     approved.require_each(["pull", "undo"], task.hosts, task.options)
@@ -59,7 +59,7 @@ def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
         raise UsageError(
             "archive-exists",
             "the file {file} already exists",
-            todo="Run the command again; it then writes to a file with a different name",
+            todo="Run the command again; nbserver then chooses a different file name",
             file=file,
         )
     content = pulled.with_name(f".{host.name}-content")

@@ -152,7 +152,7 @@ def _entry(result: Verification | NbserverError) -> dict[str, object]:
 def _require_writable(pictures: Path) -> None:
     with writing.refused(
         "picture-folder-not-writable",
-        "could not write to the folder for the pictures ({reason})",
+        "could not write to the folder for the plots ({reason})",
         where=pictures,
         todo="Choose another folder with --png",
     ):

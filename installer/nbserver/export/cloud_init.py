@@ -43,7 +43,7 @@ def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
         raise UsageError(
             "script-url-invalid",
             "--script-url is not a valid URL",
-            todo="Enter a URL such as https://files.example.com/{example}",
+            todo="Specify a URL such as https://files.example.com/{example}",
             example="{file}",
         ) from None
     return {"limit": limit, "hash_command": hash_command, "url": found}
@@ -60,7 +60,7 @@ def different(url: str) -> Callable[[Iterable[Exported]], Iterator[Exported]]:
                 raise UsageError(
                     "script-url-of-several-hosts",
                     "--script-url is the same for several hosts, but each host has its own script",
-                    todo="Enter a URL such as https://files.example.com/{example}",
+                    todo="Specify a URL such as https://files.example.com/{example}",
                     example="{file}",
                 )
             yield file
@@ -87,9 +87,9 @@ def _user_data(host: LinuxHost, script: Script, text: bytes, limit: int) -> Expo
     if len(data) > limit:
         raise UsageError(
             "user-data-too-large",
-            "the user data is too large: it is {size} bytes long after compression, but the limit is {limit} bytes",
+            "the user data is {size} bytes long after compression, but the limit is {limit} bytes",
             where=host.name,
-            todo="Add --script-url URL, so that the host fetches its script from there, or --limit-bytes BYTES if your platform accepts more",
+            todo="Add --script-url URL so that the host fetches its script from this URL, or add --limit-bytes BYTES if your platform accepts more",
             size=len(data),
             limit=limit,
         )

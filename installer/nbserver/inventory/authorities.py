@@ -20,7 +20,7 @@ def read(path: Path, name: str) -> bytes:
     except OSError as error:
         raise InventoryError(
             "ca-file-unreadable",
-            "could not read the ca_file set for {name} ({reason})",
+            "could not read the file set as ca_file for {name} ({reason})",
             todo="Check that the file exists and that you can read it",
             where=str(path),
             name=name,

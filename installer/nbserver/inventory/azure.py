@@ -34,7 +34,7 @@ def _dns_label(text: str) -> str:
 
 def _size(text: str) -> str:
     if not re.fullmatch("[A-Za-z0-9_-]{3,60}", text):
-        raise refuse("azure-size-form", "must be the name of a size, such as Standard_D2s_v5")
+        raise refuse("azure-size-form", "must be the name of a virtual machine size, such as Standard_D2s_v5")
     return text
 
 
@@ -44,14 +44,15 @@ def _admin_user(text: str) -> str:
             "azure-user-form", "must consist of at most 20 lower-case letters, digits, hyphens, and underscores, and begin with a letter"
         )
     if text in _REFUSED_USERS:
-        raise refuse("azure-user-refused", "Azure does not allow this user name; choose another one")
+        raise refuse("azure-user-refused", "Azure does not allow this user name; choose another name")
     return text
 
 
 def _named_source(text: str) -> str:
     if text in ("Any", "LocalSubnet") or text.endswith("/0"):
         raise refuse(
-            "azure-source-unnamed", "must be an IP address or a network: a public server only accepts connections from listed sources"
+            "azure-source-unnamed",
+            "must be a specific IP address or network, because a public server accepts connections only from listed sources",
         )
     return text
 
@@ -64,7 +65,7 @@ def _vault(text: str) -> str:
 
 def _vault_secret(text: str) -> str:
     if not re.fullmatch("[0-9A-Za-z-]{1,127}", text):
-        raise refuse("azure-secret-form", "must be the name of a secret: letters, digits, and hyphens")
+        raise refuse("azure-secret-form", "must be the name of a secret, which consists of letters, digits, and hyphens")
     return text
 
 

@@ -134,7 +134,7 @@ class _Array:
                     self.key,
                     message(
                         "members-required",
-                        "[{group}] hosts: this key is required; expected an array of host names (or set groups, an array of group names)",
+                        "[{group}]: hosts or groups is required; expected an array of host names in hosts, or of group names in groups",
                         group=self.table,
                     ),
                 )

@@ -19,7 +19,7 @@ def name_fault(name: str) -> Message | None:
     if not NAME.fullmatch(name):
         return message(
             "name-malformed",
-            'a name must have 1 to 100 characters: letters from A to Z, digits, ".", "-", and "_". It must begin with a letter or digit, and not end with "."',
+            'a name must have 1 to 100 characters: ASCII letters, digits, ".", "-", and "_". It must begin with a letter or digit, and must not end with "."',
         )
     if RESERVED.fullmatch(name):
         return message("name-reserved-by-windows", "Windows reserves this name for a device; choose another name")

@@ -89,7 +89,7 @@ def rules(packages: Any) -> list[tuple[bool, Message]]:
         (bool(user) and not url, message("index-login-without-index", "packages.index_user requires packages.index_url")),
         (
             bool(user) and not _LOGIN_ALLOWED.match(str(url)),
-            message("index-login-without-tls", "packages.index_user requires that packages.index_url begins with https://"),
+            message("index-login-without-tls", "packages.index_user requires an https:// URL in packages.index_url"),
         ),
         (
             bool(own or table.get("lock")) and table.get("source") == "distribution",

@@ -54,7 +54,7 @@ def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, give
             "local-system-unsupported",
             "nbserver cannot set up this machine, because it runs neither Linux nor Windows",
             where=LOCAL,
-            todo="Leave local out of the hosts",
+            todo="Remove local from the hosts that you specify",
         )
     if not is_only_local(patterns):
         return load(path, patterns, commands=commands)

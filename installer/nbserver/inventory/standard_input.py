@@ -28,7 +28,13 @@ def read() -> bytes:
                 reason=reason.strerror,
             ) from None
     if len(content) > LIMIT:
-        raise InventoryError("input-too-large", "the inventory is larger than {limit} bytes", where=NAME, limit=LIMIT)
+        raise InventoryError(
+            "input-too-large",
+            "the inventory is larger than {limit} bytes",
+            where=NAME,
+            todo="Check the command whose output is piped into nbserver",
+            limit=LIMIT,
+        )
     if not content.strip():
         raise InventoryError(
             "input-empty", "the inventory is empty", where=NAME, todo="Pipe an inventory into nbserver, or specify a file with -i"

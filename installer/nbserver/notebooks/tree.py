@@ -83,7 +83,7 @@ def require_within_limits(where: str, files: int, size: int) -> None:
     if files > MOST_FILES or size > MOST_BYTES:
         raise UsageError(
             "notebooks-too-large",
-            "the folder is larger than what nbserver can copy: at most {files} files and {size} MB",
+            "the folder exceeds what nbserver can copy: at most {files} files and {size} MB",
             where=where,
             todo="Select a folder with fewer or smaller files, or copy large files with another program",
             files=f"{MOST_FILES:,}",

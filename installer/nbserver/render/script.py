@@ -106,7 +106,7 @@ def require_keys(value: Any, path: str = "") -> None:
             if not isinstance(key, str) or not KEY.fullmatch(key):
                 raise NbserverError(
                     "settings-key-invalid",
-                    "a key in {table} is not valid: keys must begin with a-z and contain only a-z, 0-9, and _",
+                    "a key in {table} is not valid: a key must begin with a letter from a to z and contain only a to z, 0 to 9, and _",
                     table=path or "settings",
                 )
             require_keys(item, f"{path}.{key}".lstrip("."))

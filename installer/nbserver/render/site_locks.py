@@ -66,7 +66,7 @@ def _with_collaboration(lock: SiteLock, host: AnyHost) -> SiteLock:
     if host.notebook.collaboration and all(one.name != PACKAGE for one in lock.packages):
         raise CatalogError(
             "lock-without-collaboration",
-            "notebook.collaboration requires the package {package}, which {file} does not have",
+            "notebook.collaboration requires the package {package}, which {file} does not contain",
             where=host.name,
             todo="Add this package to your lock, or set notebook.collaboration = false",
             package=PACKAGE,

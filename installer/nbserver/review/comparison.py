@@ -229,8 +229,7 @@ def _bodies(path: Path) -> dict[tuple[str, str], str]:
         if found.setdefault(kind, _body(text)) != _body(text):
             raise ApprovalError(
                 "bodies-in-folder-differ",
-                "the bodies of the scripts in this folder differ, even for the same system and scope, so nbserver "
-                "cannot tell which one to compare",
+                "the bodies of the scripts in this folder differ, even for the same system and scope, so nbserver cannot determine which body to compare",
                 where=plain_file.shown(path),
                 todo="Specify one of the scripts instead of the folder",
             )

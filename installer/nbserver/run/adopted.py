@@ -44,7 +44,7 @@ def adopt(folder: Path) -> list[str]:
         raise UsageError(
             "run-not-resumed",
             "could not prepare the run directory {folder} ({reason})",
-            todo="Make sure that the run directory is complete and writable, and its disk has free space",
+            todo="Make sure that the run directory is complete and writable, and that its disk has free space",
             folder=folder,
             reason=error.strerror,
         ) from None

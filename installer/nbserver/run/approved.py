@@ -101,11 +101,11 @@ def _require_nothing_demanded(rules: policy.Policy, options: Options) -> None:
             "approval-required",
             "this site file requires an approval for every run",
             where=rules.where,
-            todo="Add --approved FOLDER, the rendered folder with its approvals",
+            todo="Add --approved FOLDER, where FOLDER contains the rendered scripts and their approvals",
         )
     if options.signers or options.approvals:
         raise UsageError(
             "approval-options-alone",
             "--allowed-signers and --approvals require --approved",
-            todo="Add --approved FOLDER, the rendered folder with its approvals",
+            todo="Add --approved FOLDER, where FOLDER contains the rendered scripts and their approvals",
         )

@@ -91,8 +91,8 @@ def _canaries(names: Sequence[str], policy: Policy, select: Callable[[Sequence[s
     if others := sorted(found - set(names)):
         raise UsageError(
             "canary-not-selected",
-            "the canary {name} is not one of the hosts of this run",
-            todo="Choose canaries from the hosts that you specified, or specify this host as well",
+            "the canary {name} is not among the hosts selected for this run",
+            todo="Choose canaries from the selected hosts, or add {name} to the selection",
             name=others[0],
         )
     return [name for name in names if name in found]

@@ -199,12 +199,18 @@ def _check_heads(found: Checked, anchors: Sequence[Head], hashes: Iterable[str])
     for head in anchors:
         if not 1 <= head.n <= len(found.hashes) or found.hashes[head.n - 1] != head.sha256:
             found.faults.append(
-                message("chain-not-as-logged", "line {number} of chain.jsonl differs from the one in this workstation's log", number=head.n)
+                message(
+                    "chain-not-as-logged",
+                    "line {number} of chain.jsonl differs from the one in the evidence log of this workstation",
+                    number=head.n,
+                )
             )
     if anchors and all(head.n < len(found.hashes) for head in anchors):
         found.faults.append(
             message(
-                "chain-longer-than-logged", "line {number} of chain.jsonl is missing from this workstation's log", number=len(found.hashes)
+                "chain-longer-than-logged",
+                "line {number} of chain.jsonl is missing from the evidence log of this workstation",
+                number=len(found.hashes),
             )
         )
     for sha256 in hashes:

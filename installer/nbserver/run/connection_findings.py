@@ -134,7 +134,7 @@ def _logon(user: str | None) -> Message:
 
 
 def _port(port: int) -> dict[str, Message]:
-    return {"port": notice("check-port", "TCP port {port} answers", port=port)}
+    return {"port": notice("check-port", "TCP port {port} accepts connections", port=port)}
 
 
 def _name_and_port(address: str, port: int) -> dict[str, Message]:

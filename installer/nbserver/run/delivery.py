@@ -102,7 +102,7 @@ def _unreadable(host: str, name: str, reason: str) -> ScriptError:
         "delivery-unreadable",
         "could not read {path} from the bundle ({reason})",
         host=host,
-        todo="Run nbserver download again, or copy the bundle again, then run the command again",
+        todo="Download or copy the bundle again, then run the command again",
         path=name,
         reason=reason,
     )

@@ -111,5 +111,5 @@ def require_dask() -> None:
         raise UsageError(
             "dask-not-installed",
             "--engine dask requires the extra dask",
-            todo='In the environment of nbserver, run: pip install "nbserver[dask]"',
+            todo='In the environment where nbserver is installed, run: pip install "nbserver[dask]"',
         )

@@ -54,7 +54,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
     """
     entry = {"v": 1, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": _as_text(place)}
     line = json.dumps({**entry, "n": head.n, "head": head.sha256}) + "\n"
-    warnings = []
+    warnings, path = [], Path("runs.jsonl")
     try:
         path = default_path()
         _create(path.parent)
@@ -67,7 +67,9 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
         warnings.append(
             notice(
                 "evidence-log-not-written",
-                "could not add this run to your evidence log ({reason}), so nbserver audit --run will refuse its run directory",
+                "could not add this run to the evidence log {file} ({reason}), so nbserver audit --run will refuse its run directory",
+                todo="Make this file writable before the next run",
+                file=path,
                 reason=reason,
             )
         )

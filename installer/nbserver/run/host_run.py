@@ -69,12 +69,13 @@ def restart_first(host: AnyHost, words: str) -> Message:
     if "reboot" in type(host).model_fields and host.reboot != "if-needed":
         return notice(
             "restart-not-allowed",
-            "{name}: Windows must restart before the run can continue. Restart the host and try again, "
-            'or set reboot = "if-needed" in the inventory',
+            '{name}: Windows must restart before the run can continue. Restart the host, or set reboot = "if-needed" in the inventory. Then run the command again',
             name=host.name,
         )
     return notice(
-        "restart-needed", "{name}: Windows must restart before the run can continue. Restart the host and try again", name=host.name
+        "restart-needed",
+        "{name}: Windows must restart before the run can continue. Restart the host, then run the command again",
+        name=host.name,
     )
 
 
@@ -180,7 +181,7 @@ class HostRun:
             if time.monotonic() > until:
                 lost = ConnectError(
                     "host-did-not-restart",
-                    "the host did not come back within {minutes} minutes after it restarted",
+                    "the host did not come back online within {minutes} minutes of restarting",
                     todo="Check the host at its console, then run the command again",
                     host=self.host.name,
                     minutes=f"{RESTART_TIMEOUT / 60:.0f}",
@@ -373,8 +374,7 @@ class HostRun:
             if self.result.steps.get(step) in ("differs", "changed"):
                 return notice(
                     "bracket-may-be-open",
-                    "{reason}. The temporary change that the step {step} made may still be in effect; the next apply, undo, or "
-                    "start of Windows reverts it",
+                    "{reason}. The temporary change made by the step {step} may still be in effect; the next apply, undo, or restart of Windows reverts it",
                     reason=error,
                     step=step,
                 )

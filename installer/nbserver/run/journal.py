@@ -127,7 +127,7 @@ class Journal:
             failure = UsageError(
                 "summary-not-written",
                 "could not write {file} ({reason})",
-                todo="Make sure that the folder is writable and its disk has free space; the run itself has finished",
+                todo="The run has finished. Before the next run, make sure that the folder is writable and that its disk has free space",
                 file=self.folder / "summary.json",
                 reason=error.strerror,
             )
@@ -217,7 +217,7 @@ class HostJournal:
                 "events-not-saved",
                 "could not save the host's events in {folder} ({reason})",
                 host=self._host,
-                todo="Make sure that the folder is writable and its disk has free space, or choose another folder with --runs, then run the command again",
+                todo="Make sure that the folder is writable and that its disk has free space, or choose another folder with --runs. Then run the command again",
                 folder=self.folder,
                 reason=error.strerror,
             ) from None

@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, KnownCertificate]:
     if version != VERSION:
         raise ApprovalError(
             "known-version",
-            "the file has version {version}, but this release of nbserver supports version {supported}",
+            "the file has format version {version}, but this release of nbserver supports format version {supported}",
             where=str(path),
             todo="Use the release that wrote the file, or a newer one",
             version=version,

@@ -41,9 +41,9 @@ def hash_password(password: str, salt: bytes) -> str:
     except MemoryError:
         raise SecretError(
             "password-hash-memory",
-            "not enough memory to hash the password: {limit} MiB are required",
+            "hashing the password requires {limit} MiB of memory, but not enough is free",
             where="notebook.password",
-            todo="Free some memory and try again",
+            todo="Close other programs on this workstation, then run the command again",
             limit=MEMORY_KIB // 1024,
         ) from None
 

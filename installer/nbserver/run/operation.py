@@ -155,7 +155,7 @@ def _abandoned(journal: Journal, *, ended: bool) -> Abandoned:
     if ended:
         return Abandoned(
             "interrupted-at-end",
-            "interrupted while nbserver was showing the results. The run has finished on all hosts; its files are in {folder}",
+            "the command was interrupted while nbserver was showing the results. The run has finished on all hosts; its files are in {folder}",
             folder=journal.folder,
         )
     return Abandoned(
@@ -212,6 +212,7 @@ def _sign(journal: Journal, key: SigningKey) -> None:
             notice(
                 "run-not-signed",
                 "could not sign the evidence of the run {run} ({reason}), so nbserver audit --run will refuse its run directory",
+                todo="Check the key of --evidence-key, or the SSH agent, before the next run",
                 run=journal.run,
                 reason=str(error),
             )

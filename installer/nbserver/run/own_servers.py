@@ -32,6 +32,7 @@ def before(mode: Mode, inventory: Inventory, hosts: Sequence[AnyHost]) -> None:
             notice(
                 "other-inventory-of-server",
                 "local: your notebook server was set up from {before}, but this run uses {after}",
+                todo="To keep using the inventory {before}, specify it with -i",
                 before=known,
                 after=_named(inventory) or message("default-settings", "the default settings"),
             )

@@ -29,7 +29,7 @@ def attempt(folder: Path, stack: ExitStack) -> bool:
     except OSError as error:
         raise UsageError(
             "run-not-locked",
-            "could not create the lock of the run {run} ({reason})",
+            "could not create the lock file of the run {run} ({reason})",
             where=str(folder.parent),
             todo="Choose another folder with --runs",
             run=folder.name,

@@ -129,7 +129,7 @@ def of_option(text: str, what: str, *, ask: Ask | None) -> str:
         return _from_person(what, phrase("the signing certificate"), ask)
     raise SecretError(
         "option-not-reference",
-        "{key} must be a reference, never the secret itself",
+        "{key} must be a reference to the secret, not the secret itself",
         todo="Use env=NAME, keyring=NAME, file=PATH, or prompt",
         key=what,
     )
@@ -211,7 +211,7 @@ def _from_keyring(entry: str, what: str, host: str) -> str:
             "keyring-without-entry",
             "{key}: the keyring has no entry for service {service} and the user name in the inventory",
             where=host,
-            todo="Add an entry with: keyring set {service} NAME",
+            todo="Add it with keyring set {service} NAME, where NAME is that user name",
             key=what,
             service=KEYRING_SERVICE,
         )
@@ -343,9 +343,9 @@ def _refuse_open_to_everybody(handle: int, path: Path, what: str, host: str) -> 
     except OSError as reason:
         raise SecretError(
             "secret-file-access-unreadable",
-            "{key}: could not read the access list of the secret file {path}: {reason}",
+            "{key}: could not read the access control list of the secret file {path}: {reason}",
             where=host,
-            todo="Store the file on a drive with access lists (NTFS)",
+            todo="Store the file on a drive that supports access control lists (NTFS)",
             key=what,
             path=path,
             reason=reason.strerror or str(reason),

@@ -14,7 +14,7 @@ MOST_LINES = MOST_EVENTS
 IDLE_PAUSE = 0.05  # seconds between requests to a listener that answers immediately with no output
 ERRORS_KEPT = 16_384  # bytes at the end of the error output of a script or a shell; what is before them is discarded
 
-_TODO = "Find out what produces the additional output on the host, then try again"
+_TODO = "Find out what produces this output on the host, then run the command again"
 
 
 class StreamAllowance:
@@ -79,7 +79,7 @@ def start_is_too_long(host: str, length: int) -> None:
             "start-output-too-large",
             "the host sent more than {limit} kB before the script started",
             host=host,
-            todo="Check what the user's shell start-up files on the host print",
+            todo="Check what the user's shell startup files on the host print",
             limit=LARGEST_START // 1000,
         )
 

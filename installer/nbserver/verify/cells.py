@@ -88,12 +88,12 @@ def answer_of(output: Output, host: str) -> dict[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         raise VerifyError(
-            "cell-output-unexpected", "the output of the cell does not contain the expected results", host=host, todo=NOT_OURS
+            "cell-output-unexpected", "the output of the test cell does not contain the expected results", host=host, todo=NOT_OURS
         )
     return answer
 
 
-NOT_OURS = "On the host, check whether a start-up file of the kernel changes its output (see IPYTHONDIR and sitecustomize)"
+NOT_OURS = "On the host, check whether a kernel startup file changes the output (see IPYTHONDIR and sitecustomize)"
 
 
 def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
@@ -106,7 +106,7 @@ def check_results(answer: dict[str, Any], terms: int, host: str) -> None:
         complete = False
     if not complete:
         raise VerifyError(
-            "cell-output-unexpected", "the output of the cell does not contain the expected results", host=host, todo=NOT_OURS
+            "cell-output-unexpected", "the output of the test cell does not contain the expected results", host=host, todo=NOT_OURS
         )
     if not all(math.isclose(is_, should, rel_tol=1e-9) for is_, should in zip(results, expected, strict=True)):
         raise VerifyError(

@@ -143,8 +143,10 @@ def address_of(host: AnyHost) -> Address:
 
 
 # The command that stops a server with open access. On Windows, the task would restart it within five minutes.
-END_TASK = message("end-task", "on the host, as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver")
-END_UNIT = message("end-unit", "on the host, as root: systemctl disable --now nbserver")
+END_TASK = message(
+    "end-task", "on the host, run as an administrator: schtasks /change /tn nbserver /disable, then schtasks /end /tn nbserver"
+)
+END_UNIT = message("end-unit", "on the host, run as root: systemctl disable --now nbserver")
 _end_command = ByKind(
     windows=lambda host: END_TASK,
     linux=lambda host: END_UNIT,
@@ -208,9 +210,9 @@ def _use_kernel(
             if len(output.pictures) != 1:
                 raise VerifyError(
                     "pictures-drawn",
-                    "the cell drew {count} pictures; expected 1 (the Matplotlib backend is {backend})",
+                    "the test cell drew {count} plots, expected 1 (Matplotlib backend: {backend})",
                     host=walk.host,
-                    todo="On the host, unset MPLBACKEND and remove backend from matplotlibrc: a notebook needs the inline backend",
+                    todo="On the host, unset MPLBACKEND and remove backend from matplotlibrc, because notebooks require the inline backend",
                     count=len(output.pictures),
                     backend=backend,
                 )
@@ -240,9 +242,9 @@ def keep_picture(host: str, png: bytes, directory: Path | None) -> tuple[tuple[i
     except ValueError as error:
         raise VerifyError(
             "picture-unexpected",
-            "the kernel drew an unexpected picture: {reason}",
+            "the kernel drew an unexpected plot: {reason}",
             host=host,
-            todo="Open a notebook in a browser, plot a figure, and compare it with the saved picture",
+            todo="Open a notebook in a browser, and check whether Matplotlib draws plots correctly",
             reason=cause(error),
         ) from None
     if directory is None:

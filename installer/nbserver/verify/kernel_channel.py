@@ -144,9 +144,9 @@ class KernelChannel:
         except (TimeoutError, websocket.WebSocketTimeoutException):
             raise VerifyError(
                 "cell-too-slow",
-                "the cell did not finish within {seconds} s",
+                "the test cell did not finish within {seconds} s",
                 host=self.host,
-                todo="The host may be slow or out of memory: check its load, then run nbserver verify again",
+                todo="Check the load and free memory of the host, then run nbserver verify again",
                 seconds=f"{self._allowance.over() or seconds:.0f}",
             ) from None
         self._raise_where_failed(output.reply or {})
@@ -157,7 +157,7 @@ class KernelChannel:
         if kind == "status" and content.get("execution_state") in _GONE:
             raise VerifyError(
                 "kernel-died",
-                "the kernel died while running the cell",
+                "the kernel died while running the test cell",
                 host=self.host,
                 todo="Check the notebook server's log on the host for out-of-memory errors or a library that failed to load. {advice}",
                 advice=IF_DAMAGED,
@@ -167,7 +167,7 @@ class KernelChannel:
                 output.take(kind, content)
             except ValueError as error:
                 raise VerifyError(
-                    "kernel-sent", "unexpected output from the kernel: {reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)
+                    "kernel-sent", "the kernel sent unexpected output: {reason}", host=self.host, todo=NOT_A_NOTEBOOK, reason=cause(error)
                 ) from None
 
     def _receive(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class KernelChannel:
             if self._frames > _MOST_FRAMES:
                 raise VerifyError(
                     "kernel-too-many-messages",
-                    "the server sent more than {limit} messages for one cell",
+                    "the server sent more than {limit} messages for one test cell",
                     host=self.host,
                     todo=NOT_A_NOTEBOOK,
                     limit=_MOST_FRAMES,
@@ -251,7 +251,7 @@ class KernelChannel:
         if shown:
             raise VerifyError(
                 "cell-failed-with-traceback",
-                "the cell failed with {error}: {reason}{traceback}\n",
+                "the test cell failed with {error}: {reason}{traceback}\n",
                 host=self.host,
                 todo=IF_DAMAGED,
                 error=error,
@@ -260,7 +260,7 @@ class KernelChannel:
             )
         raise VerifyError(
             "cell-failed",
-            "the cell failed with {error}: {reason}",
+            "the test cell failed with {error}: {reason}",
             host=self.host,
             todo=IF_DAMAGED,
             error=error,

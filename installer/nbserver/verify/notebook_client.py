@@ -83,12 +83,16 @@ class Address:
             parts = urlsplit(url)
             port = 443 if parts.port is None else parts.port
         except ValueError:
-            raise UsageError("notebook-url-invalid", "the notebook's URL is not valid", todo=_USE_A_URL) from None
+            raise UsageError("notebook-url-invalid", "the URL of the notebook server is not valid", todo=_USE_A_URL) from None
         if parts.scheme != "https" or not parts.hostname or not port:
-            raise UsageError("notebook-url-not-https", "the notebook's URL must be an https:// URL with a host", todo=_USE_A_URL)
+            raise UsageError(
+                "notebook-url-not-https", "the URL of the notebook server must be an https:// URL with a host", todo=_USE_A_URL
+            )
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise UsageError(
-                "notebook-url-not-plain", "the notebook's URL must not contain credentials, a query, or a fragment", todo=_USE_A_URL
+                "notebook-url-not-plain",
+                "the URL of the notebook server must not contain credentials, a query, or a fragment",
+                todo=_USE_A_URL,
             )
         return cls(parts.hostname, port, parts.path.rstrip("/"))
 
@@ -174,7 +178,7 @@ class NotebookClient:
         if status == 401:
             raise VerifyError(
                 "password-rejected",
-                "the server rejects the password",
+                "the server rejected the password",
                 host=self.host,
                 todo="Check that notebook.password in the inventory is the password that the last nbserver apply set",
             )
@@ -283,7 +287,7 @@ class NotebookClient:
     def _unexpected(self, what: Described | str, status: int, expected: Described | str) -> VerifyError:
         return VerifyError(
             "response-unexpected",
-            "unexpected response to {request}: expected HTTP status {expected}, got {actual}",
+            "{request} returned HTTP status {actual}, expected {expected}",
             host=self.host,
             todo=NOT_A_NOTEBOOK,
             request=what,

@@ -33,9 +33,9 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
         shown = pinned_tls.certificate_at(address.host, address.port, timeout=seconds, proxy=proxy, dial=address.dial)
         raise CertificateError(
             "notebook-certificate-untrusted",
-            "this workstation does not trust the certificate {fingerprint}: {reason}",
+            "this workstation does not trust the notebook server's certificate {fingerprint}: {reason}",
             host=walk.host,
-            todo="Run nbserver apply, which records the certificate, or trust the CA that signed it on this workstation",
+            todo="Run nbserver apply, which records the certificate. If a CA issued the certificate, make this workstation trust that CA",
             fingerprint=pinned_tls.fingerprint_of(shown),
             reason=error.verify_message,
         ) from None
@@ -45,7 +45,7 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
     except (ValueError, x509.InvalidVersion):
         raise CertificateError(
             "notebook-certificate-invalid",
-            "the certificate {fingerprint} is not valid X.509",
+            "the notebook server's certificate {fingerprint} is not a valid X.509 certificate",
             host=walk.host,
             todo="Run nbserver apply, which creates a new certificate",
             fingerprint=pinned_tls.fingerprint_of(der),

@@ -134,6 +134,5 @@ class Walk:
 
 OTHER_CERTIFICATE = message(
     "certificate-replaced",
-    "If the certificate was replaced on purpose, run nbserver apply to record it; if not, this may be an attack: "
-    "do not enter the password in a browser",
+    "If the certificate was replaced on purpose, run nbserver apply to record it. Otherwise, this may be an attack: do not enter the password in a browser",
 )

@@ -41,9 +41,9 @@ def choose(
     result. Raises UsageError for options that exclude each other, and if a file cannot be written.
     """
     if [as_json, quiet, verbose].count(True) > 1:
-        raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use one of them")
+        raise UsageError("one-kind-of-output", "--json, --quiet, and --verbose cannot be combined; use only one of these options")
     if log and junit and os.path.realpath(log) == os.path.realpath(junit):
-        raise UsageError("log-is-junit", "--log and --junit cannot be the same file", todo="Choose another file for one of them")
+        raise UsageError("log-is-junit", "--log and --junit cannot be the same file", todo="Specify different files with --log and --junit")
     if as_json:
         shown: View = JsonLines()
     elif check:

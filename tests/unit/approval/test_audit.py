@@ -125,7 +125,7 @@ def of_a_site(tmp_path: Path) -> Path:
 
 def test_a_site_catalog_that_was_not_named_is_refused(of_a_site: Path) -> None:
     with pytest.raises(
-        ApprovalError, match=r"hosts\.most: catalog_sha256 matches neither the shipped catalog of release .* add --catalog FILE"
+        ApprovalError, match=r"script for most: catalog_sha256 matches neither the shipped catalog of release .* add --catalog FILE"
     ):
         audit.audit(of_a_site)
 

@@ -103,7 +103,7 @@ def test_no_head_is_made_for_what_is_no_name_of_a_host(language: Any, kind: str,
 )
 def test_no_setting_has_a_name_that_is_code(language: Any, key: Any) -> None:
     for settings in ({key: "x"}, {"a": {"b": {key: "x"}}}, {"a": [{key: "x"}]}):
-        with pytest.raises(NbserverError, match="is not valid: keys must begin with a-z"):
+        with pytest.raises(NbserverError, match="is not valid: a key must begin with a letter from a to z"):
             language.settings_block(settings)
 
 

@@ -185,7 +185,10 @@ REFUSED = {
     "a missing file": (("--sign", "missing.pfx"), "missing.pfx: the file does not exist"),
     "a password without --sign": (("--sign-password", "env:WRONG_PASSWORD"), "require --sign"),
     "--check": (("--sign", "PFX", "--check"), "--sign cannot be combined with --check"),
-    "the password itself": (("--sign", "PFX", "--sign-password", "Tr0ub4dor&3"), "must be a reference, never the secret itself"),
+    "the password itself": (
+        ("--sign", "PFX", "--sign-password", "Tr0ub4dor&3"),
+        "must be a reference to the secret, not the secret itself",
+    ),
 }
 
 
@@ -214,5 +217,5 @@ def test_a_linux_host_has_nothing_to_sign(signer: Signer) -> None:
 def test_without_the_program_it_is_named(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     (tmp_path / "cert.pfx").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"needs the program osslsigncode.*Install osslsigncode 2\.9 or newer"):
+    with pytest.raises(UsageError, match=r"requires osslsigncode.*Install osslsigncode 2\.9 or newer"):
         signing.sign("win1.ps1", files["win1.ps1"], Signer(tmp_path / "cert.pfx"))

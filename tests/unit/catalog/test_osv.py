@@ -111,7 +111,7 @@ def test_a_summary_cannot_control_the_terminal(tmp_path: Path) -> None:
 )
 def test_what_is_not_a_record(tmp_path: Path, value: Any) -> None:
     (tmp_path / "osv.json").write_text(json.dumps(value))
-    with pytest.raises(UsageError, match="is not OSV data") as error:
+    with pytest.raises(UsageError, match="does not contain valid OSV data") as error:
         osv.load([tmp_path / "osv.json"])
     assert error.value.code == "osv-invalid"
 

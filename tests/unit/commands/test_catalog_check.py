@@ -149,7 +149,7 @@ def test_the_lock_of_a_site(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [
-        ("<html>", 2, "osv.json: the file is not OSV data: the file is not valid JSON"),
+        ("<html>", 2, "osv.json: the file does not contain valid OSV data: the file is not valid JSON"),
         ("[]", 2, "the OSV data contains no records for Python packages"),
     ],
 )

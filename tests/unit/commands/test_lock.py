@@ -249,7 +249,7 @@ def test_without_uv(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/absent/python")
     monkeypatch.setattr("sysconfig.get_path", lambda name, scheme="": f"/absent/{name}")
     site.run(code=2)
-    assert 'this command needs uv, which is not installed. Run: pip install "nbserver[lock]"' in site.error
+    assert 'this command requires uv, which is not installed. Run: pip install "nbserver[lock]"' in site.error
 
 
 def test_an_index_with_a_login(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

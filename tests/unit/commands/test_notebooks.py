@@ -111,7 +111,7 @@ def test_ctrl_c_in_one_run_ends_the_others(site: Site, mode: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("size", "bad: the folder is larger than what nbserver can copy: at most 10,000 files"),
+        ("size", "bad: the folder exceeds what nbserver can copy: at most 10,000 files"),
         ("folder", "bad: could not use the folder .*work/bad"),
         ("known", ".*work/bad/.nbserver/bad.json: could not write"),
     ],

@@ -123,7 +123,7 @@ def test_what_does_not_match_exits_with_code_5(site: Site, audit: Audit) -> None
         audit("--run", str(site.folder), "--head", "a" * 64)
     log = evidence_log.default_path()
     log.write_text(log.read_text().replace(site.anchors[-1].sha256, "b" * 64))
-    with pytest.raises(ApprovalError, match="differs from the one in this workstation's log"):
+    with pytest.raises(ApprovalError, match="differs from the one in the evidence log of this workstation"):
         audit("--run", str(site.folder))
     log.write_text(log.read_text() + "{}\n")
     with pytest.raises(ApprovalError, match="line 4 was not written by nbserver") as caught:

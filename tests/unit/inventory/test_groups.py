@@ -55,7 +55,7 @@ def test_settings_of_an_inner_group_count_wherever_it_is_written(tmp_path: Path,
         ("[groups.a]\ngroups = ['h1']\n", 14, "[groups.a] groups: entry 1 is not the name of a group; known groups: a"),
         ("[groups.a]\ngroups = 'b'\n", 14, "[groups.a] groups: expected an array of names, found text"),
         ("[groups.a]\ngroups = ['b', 'B']\n[groups.b]\nhosts = []\n", 14, '[groups.a] groups: "B" is listed twice'),
-        ("[groups.a]\nport = 1\n", 13, "[groups.a] hosts: this key is required; expected an array of host names (or set groups"),
+        ("[groups.a]\nport = 1\n", 13, "[groups.a]: hosts or groups is required; expected an array of host names in hosts, or of"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, groups: str, line: int, words: str) -> None:

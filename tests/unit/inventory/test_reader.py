@@ -243,7 +243,7 @@ LAYOUT = [
         'unknown key (did you mean "hosts"?); valid keys: defaults, groups, hosts, hosts_from, hosts_command',
     ),
     ("port = 1\n" + GOOD, 1, "port: unknown key (to set it for all hosts, move it to [defaults])"),
-    (GOOD + "[groups.lab]\n", 5, "[groups.lab] hosts: this key is required"),
+    (GOOD + "[groups.lab]\n", 5, "[groups.lab]: hosts or groups is required"),
     (GOOD + "[groups.lab]\nhosts = 'win1'\n", 6, "[groups.lab] hosts: expected an array of names, found text"),
     (GOOD + "[groups.lab]\nhosts = [\n  'win1',\n  'win2']\n", 8, 'entry 2 is not the name of a host (did you mean "win1"?)'),
     (GOOD + "[groups.lab]\nhosts = ['win1', 'win1']\n", 6, '"win1" is listed twice'),

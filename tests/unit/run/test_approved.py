@@ -92,7 +92,7 @@ def test_an_approval_that_was_issued_a_moment_ahead_counts(site: Site) -> None:
 
 def test_another_script_than_in_the_manifest_does_not_count(site: Site) -> None:
     site.sign(site.anna, ANNA, scripts={"win1": "0" * 64})
-    assert "the script that was approved for win1 is not the one in the manifest" in site.refused()
+    assert "the script in the manifest for win1 is not the one that was approved" in site.refused()
 
 
 def test_nobody_has_approved(site: Site) -> None:
@@ -206,7 +206,7 @@ def test_a_manifest_of_an_earlier_version_cannot_be_approved(site: Site) -> None
         del entry["target"], entry["signed_sha256"]
     path.write_text(json.dumps(content | {"v": 2}))
     site.sign(site.anna, ANNA)
-    assert "a manifest that names the target of each host, but this one (version 2) does not" in site.refused()
+    assert "a manifest that names the target of each host, but a manifest of version 2 does not" in site.refused()
 
 
 def test_a_manifest_alone_is_accepted_as_before(site: Site) -> None:

@@ -62,7 +62,7 @@ def test_canaries_by_name_come_first() -> None:
 
 
 def test_a_canary_that_does_not_run() -> None:
-    with pytest.raises(UsageError, match="the canary other is not one of the hosts of this run"):
+    with pytest.raises(UsageError, match="the canary other is not among the hosts selected for this run"):
         batches.stages(NAMES, Policy(("other",)), lambda patterns: ["host1", "other"])
 
 

@@ -74,7 +74,7 @@ def test_a_host_with_a_mirror_gets_no_login_for_the_index(tmp_path: Path, monkey
         ('packages.index_user = "ci"\npackages.index_password = { env = "X" }', "packages.index_user requires packages.index_url"),
         (
             'packages.index_url = "http://example.com/"\npackages.index_user = "ci"\npackages.index_password = { env = "X" }',
-            "packages.index_user requires that packages.index_url begins with https://",
+            "packages.index_user requires an https:// URL in packages.index_url",
         ),
         ('downloads.source = "mirror"', 'downloads.source = "mirror" requires downloads.mirror'),
         ('downloads.proxy_user = "ci"', "proxy_user and proxy_password must be set together"),

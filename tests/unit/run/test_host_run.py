@@ -232,7 +232,7 @@ def test_a_failure_names_the_temporary_change_that_may_be_left(
     more = {"kind": "registry", "what": "x"} if last == "restored" else {}
     result, _ = run([started, event(2, last, step, **more), LOST], [LOST], [LOST])
     assert result.outcome == "failed" and result.error.startswith("win1: the connection was lost during the run")
-    assert ("The temporary change that the step ie_esc made may still be in effect" in result.error) == is_open
+    assert ("The temporary change made by the step ie_esc may still be in effect" in result.error) == is_open
     assert result.detail["code"] == ("bracket-may-be-open" if is_open else "connection-lost-in-run")
 
 

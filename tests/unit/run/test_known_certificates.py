@@ -80,7 +80,7 @@ def test_the_file_is_the_documented_one(path: Path) -> None:
         (b"[]", "no version"),
         (b"{}", "no version"),
         (b'{"v": true, "hosts": {}}', "no version"),
-        (b'{"v": 2, "hosts": {}}', "has version 2, but this release of nbserver supports version 1"),
+        (b'{"v": 2, "hosts": {}}', "has format version 2, but this release of nbserver supports format version 1"),
         (b'{"v": 1}', 'no "hosts"'),
         (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00"}}}', "entry for win1 is incomplete"),
         (b'{"v": 1, "hosts": {"win1": {"fingerprint": "SHA256:00", "run": "1", "time": "t"}}}', "fingerprint of win1"),

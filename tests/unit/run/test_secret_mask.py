@@ -136,11 +136,13 @@ def test_an_error_is_masked_wherever_it_holds_one() -> None:
 
 def test_a_traceback_keeps_its_lines_in_every_language() -> None:
     error = VerifyError(
-        "cell-failed", "the cell failed with {error}: {reason}", host="win1", error="E", reason="r\n    correct horse\n    b"
+        "cell-failed", "the test cell failed with {error}: {reason}", host="win1", error="E", reason="r\n    correct horse\n    b"
     )
     mask("correct horse").error(error)
-    assert str(error) == choice.language("fr").render(error).replace("la cellule a \u00e9chou\u00e9 avec E\u00a0", "the cell failed with E")
-    assert str(error) == "win1: the cell failed with E: r\n    *****\n    b"
+    assert str(error) == choice.language("fr").render(error).replace(
+        "la cellule de test a \u00e9chou\u00e9 avec E\u00a0", "the test cell failed with E"
+    )
+    assert str(error) == "win1: the test cell failed with E: r\n    *****\n    b"
 
 
 def test_a_reason_in_an_error_is_masked() -> None:

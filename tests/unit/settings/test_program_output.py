@@ -93,7 +93,7 @@ def test_windows_does_not_search_the_current_folder(tmp_path: Path, monkeypatch:
     (tmp_path / "here" / "uv.EXE").write_text("")  # the program that resolves packages, and the one that signs
     monkeypatch.setattr(sys, "executable", str(tmp_path / "path" / "python.exe"))
     monkeypatch.setattr("sysconfig.get_path", lambda name, scheme="": str(tmp_path / ("own" if scheme else "all") / name))
-    with pytest.raises(UsageError, match="needs uv"):
+    with pytest.raises(UsageError, match="requires uv"):
         uv.find()
     for place in ("own/scripts", "all/scripts", "path"):  # where pip puts uv for one user, and for all: often not on PATH
         (tmp_path / place).mkdir(parents=True, exist_ok=True)

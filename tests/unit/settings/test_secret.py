@@ -164,8 +164,9 @@ def test_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
         keyring.set_password("nbserver", "new", "y")
         assert get(SecretReference(keyring="win1")) == SECRET
         assert get(SecretReference(keyring="new")) == "y"
-        assert "no entry for service nbserver and the user name in the inventory. Add an entry with: keyring set nbserver NAME" in refusal(
-            SecretReference(keyring="win2")
+        assert (
+            "no entry for service nbserver and the user name in the inventory. Add it with keyring set nbserver NAME, where NAME is that user name"
+            in refusal(SecretReference(keyring="win2"))
         )
         assert "has no entry" in refusal(SecretReference(keyring="empty"))
         assert "could not read the keyring (KeyringLocked)" in refusal(SecretReference(keyring="locked"))

@@ -142,7 +142,7 @@ def _body(response: requests.Response, url: str) -> bytes:
                 "index-response-too-large",
                 "the response is larger than {limit} MB",
                 where=url,
-                todo="The catalog was not written. Make sure that this URL is the index of the publisher or of your mirror",
+                todo="The catalog was not written. Make sure that this is the URL of the publisher's index or of your mirror",
                 limit=LARGEST_INDEX // 1024 // 1024,
             )
         parts.append(chunk)

@@ -17,7 +17,7 @@ _WHOLE_NUMBER, _NUMBER = message("kind-whole-number", "a whole number"), message
 _NULL = message("kind-null", "null")
 _KINDS = {dict: _OBJECT, list: _ARRAY, str: _TEXT, bool: _BOOLEAN, int: _NUMBER, float: _NUMBER}
 
-_AFTER = "The catalog was not written. Run the command again. If it fails again, the publisher may have changed the index: update nbserver"
+_AFTER = "The catalog was not written. Run the command again. If it fails again, the publisher may have changed the format of the index: install a newer release of nbserver"
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,20 @@ def followed(url: str, send: Callable[[str], requests.Response]) -> requests.Res
         response.close()
         following = _location(target, response.headers.get("Location", ""))
         if following is None:
-            raise DownloadError("source-redirect-refused", "the server responded with a redirect to a URL that is not allowed", where=url)
+            raise DownloadError(
+                "source-redirect-refused",
+                "the server responded with a redirect to a URL that is not allowed",
+                where=url,
+                todo="Check the URL, or use a mirror",
+            )
         target = following
-    raise DownloadError("source-too-many-redirects", "the server responded with more than {limit} redirects", where=url, limit=_MOST)
+    raise DownloadError(
+        "source-too-many-redirects",
+        "the server responded with more than {limit} redirects",
+        where=url,
+        todo="Check the URL, or use a mirror",
+        limit=_MOST,
+    )
 
 
 def _location(url: str, text: str) -> str | None:

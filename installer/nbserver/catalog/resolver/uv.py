@@ -150,7 +150,7 @@ def find() -> str:
     folders = dict.fromkeys((Path(sys.executable).parent, *map(Path, _script_folders())))
     found = next(filter(None, (program_output.search(str(folder / "uv")) for folder in folders)), None) or program_output.search("uv")
     if found is None:
-        raise UsageError("uv-missing", "this command needs uv, which is not installed", todo='Run: pip install "nbserver[lock]"')
+        raise UsageError("uv-missing", "this command requires uv, which is not installed", todo='Run: pip install "nbserver[lock]"')
     return found
 
 

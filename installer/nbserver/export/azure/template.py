@@ -113,7 +113,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
             "azure-settings-missing",
             "the host lacks required settings: {keys}",
             where=host.name,
-            todo="Add them to the table [hosts.{name}.azure] of the inventory",
+            todo="Set them in [hosts.{name}.azure] in the inventory",
             keys=", ".join(missing),
             name=host.name,
         )
@@ -121,7 +121,7 @@ def _require(host: WindowsHost | LinuxHost, system: System) -> None:
     if not host.notebook.public_url or urlsplit(host.notebook.public_url).netloc not in (name, f"{name}:{network.PUBLIC_PORT}"):
         raise InventoryError(
             "azure-public-url",
-            "notebook.public_url does not contain the public name of the virtual machine, for which its certificate is issued",
+            "notebook.public_url must contain the virtual machine's public DNS name, because the certificate is issued for that name",
             where=host.name,
             todo='Set notebook.public_url = "https://{address}"',
             address=name,

@@ -40,7 +40,7 @@ class ApprovalCopy:
         if actual != job.script.sha256:
             raise ApprovalError(
                 "worker-got-other-script",
-                "the script that the worker received has SHA-256 {actual}, but {expected} was sent",
+                "the worker received a script with SHA-256 {actual}, but nbserver sent one with SHA-256 {expected}",
                 where=job.host.name,
                 todo="Run the command again",
                 actual=actual,

@@ -142,7 +142,7 @@ class Cluster:
             except NotAWorkerError as error:
                 raise ClusterError(
                     "worker-certificate-refused",
-                    "nbserver does not send the secrets of hosts to the worker at {worker}: {reason}",
+                    "nbserver refuses to send host secrets to the worker at {worker}: {reason}",
                     todo="Give each worker a certificate that the cluster's CA issued directly and that has the organizational unit {unit}",
                     worker=worker,
                     reason=str(error),
@@ -176,7 +176,7 @@ def connected(options: ClusterOptions, run: str) -> Iterator[Cluster]:
         raise ClusterError(
             "scheduler-not-reached",
             "could not connect to the scheduler {scheduler} ({reason})",
-            todo="Check the address, that the scheduler is running, and that the certificates of both sides are from the same CA",
+            todo="Check that the address is correct, that the scheduler is running, and that its certificate and yours are from the same CA",
             scheduler=options.scheduler,
             reason=_reason(error),
         ) from None

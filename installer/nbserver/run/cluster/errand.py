@@ -177,7 +177,7 @@ class Errand:
         if type(error).__name__ == "KilledWorker":
             raise ConnectError(
                 "workers-died",
-                "several workers stopped, one after another, while they processed this host",
+                "several workers stopped, one after another, while processing this host",
                 host=self._host,
                 todo="Check the logs of the workers, then run nbserver resume {run}",
                 run=self._cluster.run,

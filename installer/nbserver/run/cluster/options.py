@@ -69,6 +69,6 @@ def _require_encrypted(scheduler: str) -> None:
         raise UsageError(
             "scheduler-not-encrypted",
             "connections to the scheduler must be encrypted, but {scheme}:// is not",
-            todo="Start the scheduler with tls:// and certificates, then use its address",
+            todo="Start the scheduler with tls:// and certificates, then specify its tls:// address with --scheduler",
             scheme=parts.scheme,
         )

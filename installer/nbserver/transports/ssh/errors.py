@@ -100,7 +100,7 @@ def explain(error: BaseException, host: LinuxHost | SshServer, logon: Logon | No
         )
     return ScriptError(
         "protocol-error",
-        "the connection failed with a protocol error: {kind}: {reason}",
+        "the connection failed with a protocol error ({kind}: {reason})",
         host=name,
         todo="Run the command again. If it fails again, check the host's log in the run directory",
         kind=type(error).__name__,
@@ -151,7 +151,7 @@ def _refused(host: LinuxHost | SshServer, place: str, logon: Logon | None) -> Au
             "ssh-logon-refused",
             "{place} refused to log {user} in: {reason}",
             host=host.name,
-            todo="Check on the host whether the account or its password has expired (chage -l {user}). If the host requires a second factor, exempt this account or use another one",
+            todo="On the host, check whether the account or its password has expired (chage -l {user}). If the host requires a second factor, exempt this account or use another account",
             place=place,
             user=host.user,
             reason=clean(logon.notice),
@@ -202,21 +202,21 @@ def _refused(host: LinuxHost | SshServer, place: str, logon: Logon | None) -> Au
             "ssh-passwords-not-accepted",
             "{place} does not accept passwords for {user}",
             host=host.name,
-            todo="Use key_file or an SSH agent, or allow passwords in the sshd configuration (PasswordAuthentication)",
+            todo="Use key_file or an SSH agent, or allow passwords in the sshd configuration on the host (PasswordAuthentication)",
             place=place,
             user=host.user,
         )
     if host.agent:
         return AuthenticationError(
             "ssh-no-credentials-empty-agent",
-            "no credentials for {place}: neither key_file nor password is set, and the SSH agent has no keys",
+            "nbserver has no credentials for {place}: neither key_file nor password is set, and the SSH agent has no keys",
             host=host.name,
             todo="Set key_file or password in the inventory, or add a key to your SSH agent with ssh-add",
             place=place,
         )
     return AuthenticationError(
         "ssh-no-credentials",
-        "no credentials for {place}: neither key_file nor password is set",
+        "nbserver has no credentials for {place}: neither key_file nor password is set",
         host=host.name,
         todo="Set key_file or password in the inventory, or add a key to your SSH agent with ssh-add",
         place=place,

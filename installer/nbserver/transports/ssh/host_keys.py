@@ -99,7 +99,7 @@ class HostKeys:
                 "host-certificate-refused",
                 "{place} presented a host certificate that this workstation does not accept: {reason}",
                 host=host.name,
-                todo="Check @cert-authority in {file}, and the certificate's principals and dates",
+                todo="Check the @cert-authority line in {file}, and the principals and validity period of the certificate",
                 place=place,
                 reason=words.partition(" for host ")[0],
                 file=self._file,
@@ -108,7 +108,7 @@ class HostKeys:
         if self._pin is not None:
             return HostKeyError(
                 "host-key-not-pinned",
-                "{place} presented a host key that does not match host_key in the inventory: the {key}",
+                "{place} presented a host key that does not match host_key in the inventory ({key})",
                 host=host.name,
                 todo="This may be an attack, or the host was reinstalled: ask the host's owner to confirm the new key. If "
                 "the key is genuine, set host_key in the inventory to the new fingerprint",
@@ -118,9 +118,9 @@ class HostKeys:
         if not self._trusted and not self._authorities:
             return HostKeyError(
                 "host-key-unknown",
-                "the host key for {place} is not known on this workstation: the {key}",
+                "the host key for {place} is not known on this workstation ({key})",
                 host=host.name,
-                todo='Run on the host: ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or {how}',
+                todo='Compare the fingerprint with the output of ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub on the host. If they match, set host_key = "{fingerprint}" in the inventory, or {how}',
                 place=place,
                 key=shown,
                 kind=_kind(self.shown).lower(),

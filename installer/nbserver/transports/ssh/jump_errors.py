@@ -21,7 +21,7 @@ def of_hop(error: HostError, name: str, hop: SshServer) -> HostError:
     if isinstance(error, HostKeyError):
         return HostKeyError(
             "jump-host-key",
-            "could not verify the jump host {hop}: {reason}",
+            "could not verify the host key of the jump host {hop}: {reason}",
             host=name,
             todo="{advice}",
             hop=hop.name,
@@ -56,7 +56,7 @@ def of_target(error: asyncssh.ChannelOpenError, name: str, hop: str, place: str)
             "jump-forwarding-refused",
             "the jump host {hop} does not allow connections to {place}: {reason}",
             host=name,
-            todo="Allow TCP forwarding in sshd's configuration on the jump host (AllowTcpForwarding, PermitOpen) and for the key (permitopen)",
+            todo="On the jump host, allow TCP forwarding in the sshd configuration (AllowTcpForwarding, PermitOpen) and in the options of the key in authorized_keys (permitopen)",
             hop=hop,
             place=place,
             reason=error.reason,

@@ -47,7 +47,7 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
             "key-file-encryption-unsupported",
             "key_file: {path} is encrypted with an unsupported method",
             where=host,
-            todo="Correct key_password in the inventory, or use a key created with ssh-keygen",
+            todo="Use a key created with ssh-keygen. If it is encrypted, set key_password in the inventory",
             path=path,
         ) from None
     except asyncssh.KeyImportError as error:
@@ -71,8 +71,7 @@ def load_key(path: Path, password: str | None, *, host: str) -> Sequence[SSHKeyP
             "key-file-unsupported",
             "key_file: {path} is not a supported private key",
             where=host,
-            todo="Specify the private key, not the .pub file. To convert a PuTTY .ppk file, use Conversions, Export OpenSSH key in PuTTYgen, "
-            "or run: puttygen KEY.ppk -O private-openssh-new -o KEY",
+            todo="Specify the private key, not the .pub file. To convert a PuTTY .ppk file, choose Conversions > Export OpenSSH key in PuTTYgen, or run: puttygen KEY.ppk -O private-openssh-new -o KEY",
             path=path,
         ) from None
 

@@ -36,7 +36,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
             "sudo-did-not-start",
             "sudo did not start the script: {reason}",
             host=host.name,
-            todo="Log in as {user} and check the output of: sudo bash -c true",
+            todo="Log in to the host as {user}, and check the output of: sudo bash -c true",
             reason=reason,
             user=host.user,
         )
@@ -44,7 +44,7 @@ def not_started(host: LinuxHost, code: int | None, words: str, *, sudo: bool, an
         "shell-did-not-start",
         "the host's shell did not start the script: {reason}",
         host=host.name,
-        todo="Check the login shell for {user} on the host, command= in ~{user}/.ssh/authorized_keys, and ForceCommand in the sshd configuration",
+        todo="On the host, check the login shell of {user}, command= in ~{user}/.ssh/authorized_keys, and ForceCommand in the sshd configuration",
         reason=reason,
         user=host.user,
     )
@@ -55,9 +55,9 @@ def _no_bash(host: LinuxHost, code: int | None, words: str, *, sudo: bool) -> Ho
     if code == _IS_CSH:
         return ScriptError(
             "login-shell-is-csh",
-            "the login shell for {user} on the host is csh or tcsh, which cannot start the script",
+            "the login shell of {user} on the host is csh or tcsh, which cannot start the script",
             host=host.name,
-            todo="Run on the host: sudo chsh -s /bin/bash {user}, or set another user in the inventory",
+            todo="On the host, run sudo chsh -s /bin/bash {user}, or set another user in the inventory",
             user=host.user,
         )
     if code == _SHELL_FINDS_NOTHING and sudo:
@@ -203,7 +203,7 @@ def sudo_waits(host: LinuxHost, output: bytes) -> AuthenticationError:
         "sudo-silent",
         "sudo on the host did not respond within {seconds} s ({reason})",
         host=host.name,
-        todo="Log in as {user} and check the output of: sudo -S bash -c true",
+        todo="Log in to the host as {user}, and check the output of: sudo -S bash -c true",
         seconds=f"{host.connect_timeout:g}",
         reason=last_words.end_of(words) or message("no-output", "no output"),
         user=host.user,

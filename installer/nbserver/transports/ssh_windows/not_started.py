@@ -66,7 +66,7 @@ def powershell_silent(host: str, errors: bytes, seconds: float) -> ScriptError:
         "windows-powershell-silent",
         "Windows PowerShell did not start on the host within {seconds} s ({reason})",
         host=host,
-        todo="Check the host's load, and whether a virus scanner delays PowerShell, or increase connect_timeout in the inventory",
+        todo="Check the host's load and whether a virus scanner is delaying PowerShell, or increase connect_timeout in the inventory",
         seconds=f"{seconds:g}",
         reason=last_words.end_of(last_words.of_console(errors)) or message("no-output", "no output"),
     )

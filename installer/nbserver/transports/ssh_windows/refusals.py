@@ -30,7 +30,7 @@ def on_windows(error: HostError, server: SshServer) -> HostError:
             "windows-ssh-logon-refused",
             "{place} refused to log {user} in: {reason}",
             host=name,
-            todo="Check on the host whether the account is locked or its password has expired, and the event log OpenSSH/Operational",
+            todo="On the host, check the event log OpenSSH/Operational, and whether the account is locked or its password has expired",
             place=place,
             user=user,
             reason=error.values["reason"],
@@ -38,9 +38,9 @@ def on_windows(error: HostError, server: SshServer) -> HostError:
     if error.code == "host-key-unknown":
         return HostKeyError(
             "windows-host-key-unknown",
-            "the host key for {place} is not known on this workstation: the {key}",
+            "the host key for {place} is not known on this workstation ({key})",
             host=name,
-            todo='Run on the host: ssh-keygen -lf C:\\ProgramData\\ssh\\ssh_host_{kind}_key.pub . If it prints the same fingerprint, set host_key = "{fingerprint}" in the inventory, or {how}',
+            todo='Compare the fingerprint with the output of ssh-keygen -lf C:\\ProgramData\\ssh\\ssh_host_{kind}_key.pub on the host. If they match, set host_key = "{fingerprint}" in the inventory, or {how}',
             place=place,
             key=error.values["key"],
             kind=error.values["kind"],

@@ -79,7 +79,7 @@ class _Limited(BaseAdapter):
             response.close()
             raise ConnectError(
                 "winrm-redirect",
-                "the server answered with a redirect (HTTP status {status})",
+                "the server responded with a redirect (HTTP status {status})",
                 host=self._host,
                 todo="Check address and port in the inventory",
                 status=response.status_code,

@@ -43,7 +43,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
             "proxy-not-connected",
             "the proxy {proxy} could not connect to {place}",
             host=name,
-            todo="Check proxy in the inventory",
+            todo="Check the proxy setting in the inventory",
             proxy=host.proxy,
             place=place,
         )
@@ -64,7 +64,7 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if isinstance(error, UnicodeEncodeError):  # its text has a character of the password
         return AuthenticationError(
             "logon-not-encodable",
-            'user or password has a character that cannot be sent with auth = "{auth}"',
+            'user or password contains a character that cannot be sent with auth = "{auth}"',
             host=name,
             todo="Set auth to another method in the inventory, or choose another password",
             auth=host.auth,
@@ -72,16 +72,16 @@ def explain(error: Exception, host: WindowsHost) -> HostError:
     if type(error).__module__.startswith("spnego"):
         return AuthenticationError(
             "logon-impossible",
-            "this workstation cannot sign in to {place} (auth: {auth}): {reason}",
+            "this workstation cannot log in to {place} (auth: {auth}): {reason}",
             host=name,
-            todo="Set user and password in the inventory, or sign in to the domain",
+            todo="Set user and password in the inventory, or log in to the domain",
             place=place,
             auth=host.auth,
             reason=str(error),
         )
     return ScriptError(
         "protocol-error",
-        "the connection failed with a protocol error: {kind}: {reason}",
+        "the connection failed with a protocol error ({kind}: {reason})",
         host=name,
         todo="Run the command again. If it fails again, check the host's log in the run directory",
         kind=type(error).__name__,
@@ -130,7 +130,7 @@ def _sign_in(host: WindowsHost) -> Message:
     if host.transport == "winrm":  # with Kerberos, it uses only the ticket of the current user
         return message(
             "sign-in-to-windows",
-            "Sign in with an account that can access the host (on Linux, with kinit), or set user, password, and a different auth in the inventory",
+            "Log in with an account that can access the host (on Linux, with kinit), or set user, password, and a different auth in the inventory",
         )
     return message("set-user-and-password", "Set user and password in the inventory, or correct auth")
 

@@ -35,17 +35,17 @@ def explain_opening(error: Exception, host: WindowsHost, way: Forward | None = N
     if not host.tls and _speaks_tls(dial):
         return ConnectError(
             "tls-needed",
-            "{place} uses TLS, but the inventory says tls = false",
+            "{place} uses TLS, but the inventory has tls = false",
             host=host.name,
-            todo="Set tls = true in the inventory, or correct port",
+            todo="In the inventory, set tls = true, or correct port",
             place=place,
         )
     if host.tls and found.code != "winrm-http-status" and _speaks_http(dial):
         return ConnectError(
             "tls-not-offered",
-            "{place} answers without TLS, but the inventory says tls = true",
+            "{place} responds without TLS, but the inventory has tls = true",
             host=host.name,
-            todo="Set port to the TLS listener's port (5986 by default), or set tls = false",
+            todo="In the inventory, set port to the TLS listener's port (5986 by default), or set tls = false",
             place=place,
         )
     return found

@@ -27,7 +27,7 @@ HOST = LinuxHost.model_validate(
             "hello",
             "l1: the host ran a different command instead of nbserver's: hello. On the host, check what replaces the command: command=",
         ),
-        (97, "/usr/bin/env: Event not found.", "l1: the login shell for anna on the host is csh or tcsh, which cannot start the script."),
+        (97, "/usr/bin/env: Event not found.", "l1: the login shell of anna on the host is csh or tcsh, which cannot start the script."),
         (127, "bash: not found", "l1: bash is not installed on the host: bash: not found."),
         (1, "a notice " * 1000 + "the end", "l1: the host's shell did not start the script: ...ce a notice"),
     ],

@@ -34,14 +34,14 @@ HOST = reader.load(CHECKOUT / "nbserver.sample.toml").hosts["win1"]
         (requests.exceptions.ConnectTimeout("timed out"), "did not answer"),
         (requests.exceptions.ReadTimeout("Read timed out."), "did not answer"),
         (ConnectionResetError(104, "Connection reset by peer"), "was lost"),
-        (WSManFaultError("no number", "host", "x", "", "", ""), "failed with a protocol error: WSManFaultError"),  # type: ignore[arg-type]
+        (WSManFaultError("no number", "host", "x", "", "", ""), "failed with a protocol error (WSManFaultError"),  # type: ignore[arg-type]
         (pywinrm.WSManFaultError(500, "", "", "x", wsman_fault_code="no number"), "failed with a protocol error"),  # type: ignore[arg-type]
         (
             WSManFaultError(1, "host", "unheard\x1b[2J\u202e of\nwin2: all is well", "", "", ""),
             "unheard\ufffd[2J\ufffd of / win2: all is well",
         ),
-        (RecursionError("deep"), "failed with a protocol error: RecursionError"),
-        (ValueError("unexpected"), "failed with a protocol error: ValueError"),
+        (RecursionError("deep"), "failed with a protocol error (RecursionError"),
+        (ValueError("unexpected"), "failed with a protocol error (ValueError"),
     ],
 )
 def test_words(error: Exception, words: str) -> None:
@@ -53,7 +53,7 @@ def test_words(error: Exception, words: str) -> None:
 def test_no_character_of_a_password_is_shown() -> None:
     """Basic authentication is in Latin-1, which has no euro sign. The text of the exception has the character, and where it is."""
     told = explain(UnicodeEncodeError("latin-1", "correct\u20achorse", 7, 8, "ordinal not in range(256)"), HOST)
-    assert str(told).startswith("win1: user or password has a character that cannot be sent with auth = ")
+    assert str(told).startswith("win1: user or password contains a character that cannot be sent with auth = ")
     assert "20ac" not in str(told) and "\u20ac" not in str(told) and "7" not in str(told)
 
 
@@ -63,7 +63,7 @@ def test_what_was_told_already_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("transport", "advice"), [("psrp", "Set user and password in the inventory, or correct auth"), ("winrm", "Sign in with an account")]
+    ("transport", "advice"), [("psrp", "Set user and password in the inventory, or correct auth"), ("winrm", "Log in with an account")]
 )
 def test_the_current_user_is_not_sent_to_settings_that_cannot_be_set(transport: str, advice: str) -> None:
     host = HOST.model_copy(update={"user": None, "password": None, "transport": transport, "auth": "kerberos"})

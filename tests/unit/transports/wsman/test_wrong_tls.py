@@ -62,7 +62,7 @@ def test_a_port_with_tls_that_is_asked_without(tmp_path: Path, certificate: Cert
         error = refused(tmp_path, port, transport, "false")
     assert (
         str(error)
-        == f"win1: 127.0.0.1:{port} uses TLS, but the inventory says tls = false. Set tls = true in the inventory, or correct port"
+        == f"win1: 127.0.0.1:{port} uses TLS, but the inventory has tls = false. In the inventory, set tls = true, or correct port"
     )
 
 
@@ -73,8 +73,8 @@ def test_a_port_without_tls_that_is_asked_for_it(tmp_path: Path, transport: str,
     with plain(answer) as port:
         error = refused(tmp_path, port, transport, "true", fingerprint=f'"SHA256:{"00" * 32}"')
     if answer:
-        assert f"127.0.0.1:{port} answers without TLS, but the inventory says tls = true" in str(error)
-        assert "Set port to the TLS listener's port (5986 by default), or set tls = false" in str(error)
+        assert f"127.0.0.1:{port} responds without TLS, but the inventory has tls = true" in str(error)
+        assert "set port to the TLS listener's port (5986 by default), or set tls = false" in str(error)
     else:
         assert error.code in ("winrm-no-tls", "connection-lost")
 
