@@ -78,7 +78,7 @@ def test_a_pattern_can_match_hosts_outside_the_command(tmp_path: Path) -> None:
     (tmp_path / "nbserver.toml").write_text(INVENTORY)
     inventory = reader.load_for(tmp_path / "nbserver.toml", ["p1"])
     assert engine.places_of(inventory, inventory.select(["p1"]), ("paris=site-7", "r1=site-8")) == {"p1": "site-7"}
-    with pytest.raises(UsageError, match="the canary p2 is not one of the hosts of this run"):
+    with pytest.raises(UsageError, match="the canary p2 is not among the hosts selected for this run"):
         operation._policy(["p1"], inventory, Options(policy=Policy(canary=("paris",))))
 
 
