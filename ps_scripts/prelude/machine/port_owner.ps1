@@ -65,8 +65,10 @@ function Test-WrappedProgram([string]$Service, [object[]]$Processes) {
     [bool]@($Processes | Where-Object { $_.ExecutablePath -eq $path }).Count
 }
 
+# An error can be about a damaged task, which does not run.
 function Add-OwnerTask([hashtable]$Owner, [object[]]$Processes) {
-    foreach ($task in @(Get-ScheduledTask -ErrorAction Stop | Where-Object { [string]$_.State -eq 'Running' })) {
+    $running = Get-ScheduledTask -ErrorAction SilentlyContinue | Where-Object { [string]$_.State -eq 'Running' }
+    foreach ($task in @($running)) {
         if (-not (Test-TaskProgram $task $Processes)) { continue }
         $name = "$($task.TaskPath)$($task.TaskName)"
         $Owner.Kind = 'task'

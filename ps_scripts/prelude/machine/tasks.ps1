@@ -1,10 +1,23 @@
 # ---- prelude: tasks --------------------------------------------------------------------------------
 # Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# Return the task, or nothing if it does not exist. $Folder is its path, such as \.
+$TaskFiles = "$env:SystemRoot\System32\Tasks"           # Windows keeps each task in a file
+
+# Return the task, or nothing if it does not exist. $Folder is its path, such as \. Windows looks for it among the tasks
+# of all programs, so an error can be about another one, which is damaged (issue 3182 of crc-org/crc). An error says
+# nothing about a task that was returned, or that has no file. Unregister-ScheduledTask would look in the same way, so
+# it gets the task itself.
 function Find-Task([string]$Name, [string]$Folder = '\') {
-    try { Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction Stop }
-    catch { if (-not (Test-NotFound $_)) { throw } }
+    $problems = @()
+    $task = Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction SilentlyContinue -ErrorVariable problems
+    if ($task) { return $task }
+    if (-not [IO.File]::Exists("$TaskFiles$Folder$Name")) { return }
+    foreach ($problem in $problems) {
+        if ($problem.FullyQualifiedErrorId -clike 'CmdletizationQuery_NotFound*') { continue }   # only its file is left
+        throw (New-Failure task-not-read ('Windows could not read the scheduled task {task}: {cause}. The reason may ' +
+                'be a damaged task of another program. Delete or repair the task that Task Scheduler (taskschd.msc) ' +
+                'reports as damaged, then try again') @{ task = "$Folder$Name" } -Cause $problem.Exception)
+    }
 }
 
 # Return the XML of a task, or nothing.
@@ -35,7 +48,7 @@ function Set-Task([string]$Name, [string]$Xml) {
 # task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
     $previous = Get-TaskXml $Name
-    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    if ($previous) { Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop }
     try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
     catch {
         if ($previous -and -not (Get-TaskXml $Name)) {
@@ -53,7 +66,7 @@ $Restore.task = {
     }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
-    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop
+    Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop
 }
 
 # To stop a task that does not run is not an error. Source: [MS-TSCH] 3.2.5.4.12, SchRpcStop. Kernels can outlive their

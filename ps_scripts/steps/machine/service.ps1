@@ -130,7 +130,8 @@ function Start-NewTask([string]$Xml) {
 function Wait-TaskStart([string]$Name) {
     $begun = $false
     for ($try = 0; $try -lt 150; $try++) {
-        $state = [string](Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop).State
+        $found = Find-Task $Name
+        $state = if ($found) { [string]$found.State } else { '' }
         if ($state -eq 'Running' -or ($begun -and $state -eq 'Ready')) { return }
         if ($state -eq 'Queued') { $begun = $true }
         if ($try % 50 -eq 49) {

@@ -104,7 +104,8 @@ function global:Register-ScheduledTask {
 
 function global:Unregister-ScheduledTask {
     [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'High')]
-    param([Parameter(Mandatory = $true, Position = 0)] [string]$TaskName, [string]$TaskPath = '\')
+    param([Parameter(Position = 0)] [string]$TaskName, [string]$TaskPath = '\', $InputObject)
+    if ($InputObject) { $TaskName = $InputObject.TaskName }
     if (-not (Test-StandInTask $PSCmdlet $TaskName) -or -not $PSCmdlet.ShouldProcess($TaskName)) { return }
     [IO.File]::Delete((Get-StandInTaskFile $TaskName))
     [IO.File]::Delete((Get-StandInTaskOwner $TaskName))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -127,17 +128,42 @@ def test_a_server_that_has_just_been_started_is_waited_for(session: Session, age
     assert session.run(f"{STANDINS}{young}") == [pauses]
 
 
+# How Get-ScheduledTask says that the task does not exist, and what it says of a damaged task of another program: its category is
+# sometimes the same.
+MISSING = "-Category ObjectNotFound -ErrorId CmdletizationQuery_NotFound_TaskName"
+DAMAGED = "-Category ObjectNotFound -ErrorId 'HRESULT 0x80070002'"
+
+
 @pytest.mark.parametrize(("kind", "key"), [("task", "nbserver"), ("task_state", r"\\Backup\\nightly")])
-def test_a_task_that_cannot_be_read_is_not_taken_for_one_that_is_missing(session: Session, kind: str, key: str) -> None:
+def test_a_task_that_cannot_be_read_is_not_taken_for_one_that_is_missing(session: Session, tmp_path: Path, kind: str, key: str) -> None:
     """Undo would forget it, and the server would start again with Windows."""
-    ask = f"""
-    function Get-ScheduledTask {{ [CmdletBinding()] param($TaskName, $TaskPath) Write-Error 'Access is denied.' -Category $Category }}
+    ask = f"""$TaskFiles = '{host_path(tmp_path)}'
+    function Get-ScheduledTask {{ [CmdletBinding()] param($TaskName, $TaskPath) Write-Error 'Some words.' ERROR }}
     $line = ConvertFrom-Json '{{"kind": "{kind}", "key": "{key}", "before": null}}'
     & $Restore.{kind} $line.key $line.before
     """
-    with pytest.raises(EngineError, match="Access is denied"):
-        session.run(f"$Category = 'PermissionDenied'{ask}")
-    assert session.run(f"$Category = 'ObjectNotFound'{ask}") == []
+    for error in (MISSING, DAMAGED, "-Category PermissionDenied"):
+        assert session.run(ask.replace("ERROR", error)) == [], "it has no file"
+    file = tmp_path.joinpath(*key.replace("\\\\", "/").strip("/").split("/"))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("<Task/>")
+    for error in (DAMAGED, "-Category PermissionDenied"):
+        with pytest.raises(EngineError, match=r"could not read the scheduled task .*: Some words\. The reason may be a damaged task"):
+            session.run(ask.replace("ERROR", error))
+    assert session.run(ask.replace("ERROR", MISSING)) == [], "only its file is left"
+
+
+@pytest.mark.parametrize("error", [DAMAGED, "-Category NotSpecified -ErrorId 'HRESULT 0x80041318'"])
+def test_a_damaged_task_of_another_program_does_not_matter(session: Session, error: str) -> None:
+    found = f"""
+    function Get-ScheduledTask {{
+        [CmdletBinding()] param($TaskName, $TaskPath)
+        [pscustomobject]@{{ TaskName = $TaskName; State = 'Running' }}
+        Write-Error 'The task XML contains a value which is incorrectly formatted or out of range.' {error}
+    }}
+    "$((Find-Task 'nbserver').State) $(Test-TaskRunning 'nbserver')"; Wait-TaskStart 'nbserver'; Get-Said
+    """
+    assert session.run(found) == ["Running True"]
 
 
 @pytest.mark.parametrize(
