@@ -1,8 +1,11 @@
 # ---- prelude: bundles ------------------------------------------------------------------------------
 # Install and remove bundles: setups of WiX, such as that of Python.
 
+# Python's setup registers itself for the account that runs it (HKCU), although it installs for the whole machine.
+# Sources: issue 218 of python/release-tools, and issue 148148 of python/cpython.
+$OwnUninstallKey = 'HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall'
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
-'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
+'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall', $OwnUninstallKey
 
 # $Before is the version that the bundle replaces, if any.
 function Install-Bundle {
@@ -11,14 +14,28 @@ function Install-Bundle {
     Invoke-Installer $File $Arguments
 }
 
-# Return the copy of itself that an installed bundle keeps, for its removal; or nothing.
+# Return whether a bundle with this name for other bundles (its provider key) is registered for this account.
+function Test-OwnBundle([string]$Provider) {
+    if (-not (Test-Path -LiteralPath $OwnUninstallKey)) { return $false }
+    foreach ($key in @(Get-ChildItem -LiteralPath $OwnUninstallKey)) {
+        $found = Get-RegistryValue "$OwnUninstallKey\$($key.PSChildName)" BundleProviderKey
+        if ($found -and $found.value -eq $Provider) { return $true }
+    }
+    $false
+}
+
+# Return the copy of itself that an installed bundle keeps, for its removal; or nothing. That of an account is in a
+# folder of the account, which must be the one of this run: preflight has verified that it is an administrator.
 function Get-BundleCopy([string]$Name) {
     foreach ($root in $UninstallKeys) {
         if (-not (Test-Path -LiteralPath $root)) { continue }
         foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
             $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
             if (-not $copy -or (Split-Path -Leaf $copy.value) -ne $Name) { continue }
-            if (Test-Path -LiteralPath $copy.value) { return [string]$copy.value }
+            if (-not (Test-Path -LiteralPath $copy.value)) { continue }
+            $folder = Split-Path -Parent $copy.value
+            if ($root -eq $OwnUninstallKey -and (Get-ProgramFault $folder $UserSid)) { continue }
+            return [string]$copy.value
         }
     }
 }

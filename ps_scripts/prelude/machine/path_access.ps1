@@ -26,3 +26,25 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
         $current = $parent
     }
 }
+
+# ---- who can change an installed program
+
+# Rights by which an account can change a folder or what is in it.
+$ChangingRights = [int][Security.AccessControl.FileSystemRights](
+    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
+) -bor $GenericWrite -bor $GenericAll
+$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
+
+# Return why other accounts than SYSTEM, administrators, TrustedInstaller, and $Also could change a program in this
+# folder, or nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
+function Get-ProgramFault([string]$Folder, [string[]]$Also = @()) {
+    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner + $Also
+    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
+    $packages = Join-Path $Folder 'Lib\site-packages'
+    if (Test-Path -LiteralPath $packages) { $inside += $packages }
+    foreach ($path in $inside) {
+        $fault = Get-AccessFault $path $allowed $ChangingRights
+        if ($fault) { return $fault }
+    }
+    Get-PathFault $Folder $allowed
+}

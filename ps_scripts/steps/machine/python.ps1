@@ -6,12 +6,17 @@
 # The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
 # only administrators can change it, because it runs with their rights; otherwise the host is refused.
 
-# Return the Python of this branch that is registered for the machine, or nothing. Sources: PEP 514 and, for arm64,
-# PyArchExt in CPython's PCbuild/python.props.
-function Get-RegisteredPython {
+# Return the branch of Python as its installer registers it, such as 3.13. Source for arm64: PyArchExt in CPython's
+# PCbuild/python.props.
+function Get-PythonTag {
     $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
-    if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
-    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$tag"
+    if ($Settings.architecture -eq 'arm64') { "$tag-arm64" } else { $tag }
+}
+
+# Return the Python of this branch that is registered for the machine, or for this account alone (HKCU:), or nothing.
+# Source: PEP 514.
+function Get-RegisteredPython([string]$For = 'HKLM:') {
+    $branch = "$For\SOFTWARE\Python\PythonCore\$(Get-PythonTag)"
     $folder = Get-RegistryValue "$branch\InstallPath" ''
     $version = Get-RegistryValue $branch 'Version'
     if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
@@ -29,28 +34,6 @@ function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0
 
 # Return the mark of a complete environment (step packages).
 function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
-
-# ---- who can change an installed Python
-
-# Rights by which an account can change a folder or what is in it.
-$ChangingRights = [int][Security.AccessControl.FileSystemRights](
-    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
-) -bor $GenericWrite -bor $GenericAll
-$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
-
-# Return why other accounts than SYSTEM, administrators, and TrustedInstaller could change a program in this folder, or
-# nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
-function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner
-    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
-    $packages = Join-Path $Folder 'Lib\site-packages'
-    if (Test-Path -LiteralPath $packages) { $inside += $packages }
-    foreach ($path in $inside) {
-        $fault = Get-AccessFault $path $allowed $ChangingRights
-        if ($fault) { return $fault }
-    }
-    Get-PathFault $Folder $allowed
-}
 
 # ---- refusals
 
@@ -80,6 +63,18 @@ function Assert-RegisteredProgram([hashtable]$Values) {
     throw (New-Failure python-incomplete ('Python {is} is registered as installed in {folder}, but {program} is ' +
             'missing from this folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the ' +
             'inventory to install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+}
+
+# The installer takes a Python that this account has installed for itself as one to upgrade, and undo could not restore
+# it. After an installation for the machine, the installer is registered in the same place, but its Python is not.
+function Assert-NoOwnPython {
+    $own = Get-RegisteredPython 'HKCU:'
+    if (-not $own -or -not (Test-OwnBundle "CPython-$(Get-PythonTag)")) { return }
+    throw (New-Failure python-of-account ('Python {is} is installed in {folder} for this account only, and the ' +
+            'Python {version} installer would replace it. Connect with another account, or set python.kind = "zip" ' +
+            'in the inventory to install a separate Python') @{
+            is = $own.Version; folder = $own.Folder; version = $Settings.python.version
+        })
 }
 
 function Install-PythonBundle([string]$Folder) {
@@ -157,7 +152,7 @@ function Uninstall-Python([string]$Folder, $Bundles) {
 Add-Step python 'Python is installed' -Test {
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
-        if ($registered) { Assert-RegisteredPython $registered }
+        if ($registered) { Assert-RegisteredPython $registered } else { Assert-NoOwnPython }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Add-Difference python 'Python' $null (Get-Python) }
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) {

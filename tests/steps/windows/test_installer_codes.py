@@ -209,6 +209,22 @@ def test_a_bundle_that_is_gone_from_the_cache_is_removed_by_its_own_copy(bench: 
     assert (did.error, did.calls) == ("", []) and "the program that it installed was already removed" in str(did.of("log"))
 
 
+def test_a_copy_in_the_profile_of_this_account_is_used_if_nobody_else_can_change_it(bench: Bench) -> None:
+    """Python's setup registers itself for the account that runs it, although it installs for the whole machine."""
+    script = prelude("bundles") + '\n"$($UninstallKeys[-1])"; "$OwnUninstallKey"'
+    assert bench.session.run(script) == [r"HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"] * 2
+    copy = register(bench, PYTHON_NAME)
+    bench.setup.unlink()
+    others = f"if ($Folder -ne '{host_path(copy.parent)}' -or $Also -cnotcontains $UserSid) {{ New-Failure access-owner 'others' }}"
+    did = bench.do(
+        f"$OwnUninstallKey = '{KEY}'; function Get-ProgramFault([string]$Folder, [string[]]$Also) {{ {others} }}; & $Restore.bundle $File ''"
+    )
+    assert [call.replace('"', "") for call in did.calls] == [f"{host_path(copy)} /uninstall /quiet /norestart"] and not did.error
+    fault = "function Get-ProgramFault { New-Failure access-owner 'somebody else owns it' }"
+    did = bench.do(f"$OwnUninstallKey = '{KEY}'; {fault}; & $Restore.bundle $File ''")
+    assert (did.error, did.calls) == ("", [])
+
+
 def test_a_runtime_that_other_programs_may_have_renewed_stays(bench: Bench) -> None:
     register(bench, "VC_redist.x64.exe")
     gone = bench.cache / "fedcba9876543210-VC_redist.x64.exe"

@@ -29,7 +29,7 @@ def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
         stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl"))
-        files = prelude("run", "events", "envelope", "part_data", "record", "registry", "files", "path_access")
+        files = prelude("run", "events", "envelope", "part_data", "record", "registry", "files", "path_access", "bundles")
         opened.keep(
             f"{stand_ins}\n{SETTINGS}\n{files}\n{steps('python')}\nfunction Test-CutOff {{ $false }}\nfunction Get-CachedFile {{ '' }}"
         )
@@ -140,3 +140,37 @@ def test_one_whose_program_is_gone_is_refused(session: Session) -> None:
             look(session)
     finally:
         session.run(f"Move-Item -LiteralPath '{FOLDER}\\moved.exe' '{FOLDER}\\python.exe'")
+
+
+OWN = KEY.replace("HKLM:", "HKCU:") + r"\9.87"
+BUNDLE = r"HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\{nbserver-test-987}"
+
+
+@pytest.fixture
+def own(session: Session) -> Iterator[None]:
+    """What Python's installer leaves after an installation "just for me", its default."""
+    session.run(
+        f"{CLEAN}; [void](New-Item -Force -Path '{OWN}\\InstallPath' -Value 'C:\\Users\\anna\\Python987\\'); "
+        f"Set-ItemProperty -LiteralPath '{OWN}' -Name Version -Value '9.87.0'; [void](New-Item -Force -Path '{BUNDLE}'); "
+        f"Set-ItemProperty -LiteralPath '{BUNDLE}' -Name BundleProviderKey -Value 'CPython-9.87'"
+    )
+    yield
+    session.run(f"Remove-Item -Path '{OWN}', '{BUNDLE}' -Recurse -Force -ErrorAction SilentlyContinue; {CLEAN}")
+
+
+@pytest.mark.usefixtures("own")
+def test_one_of_this_account_only_is_refused(session: Session) -> None:
+    """The installer would upgrade it, and undo could not restore it."""
+    with pytest.raises(EngineError) as refused:
+        look(session)
+    said = str(refused.value)
+    assert r"Python 9.87.0 is installed in C:\Users\anna\Python987 for this account only" in said and 'python.kind = "zip"' in said
+
+
+@pytest.mark.usefixtures("own", "access")
+@pytest.mark.parametrize("left", [BUNDLE, OWN])
+def test_what_the_installer_cannot_change_is_no_obstacle(session: Session, left: str) -> None:
+    """Another installer's Python, and an installation for the machine, whose entry is in the same place."""
+    session.run(f"Remove-Item -LiteralPath '{OWN if left == BUNDLE else BUNDLE}' -Recurse -Force")
+    (should,) = look(session)
+    assert should.endswith(r"\nbserver\python-9.87.1\python.exe")
