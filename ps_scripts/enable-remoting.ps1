@@ -62,13 +62,21 @@ function Get-ListenerCertificate([string]$Thumbprint) {
     Get-Item -LiteralPath $path -ErrorAction SilentlyContinue | Where-Object { $_.HasPrivateKey }
 }
 
-# Windows PowerShell 3.0 has no other way to ask whether a session could be opened.
-$service = Get-Service -Name WinRM
-$endpoint = $null
-if ($service.Status -eq 'Running') {
+# Return whether Windows PowerShell accepts remote sessions. Disable-PSRemoting leaves the service running, and then the
+# endpoint refuses the network, NU in SDDL. Windows PowerShell 3.0 has no other way to ask.
+function Test-Remoting {
+    if ((Get-Service -Name WinRM).Status -ne 'Running') { return $false }
     $endpoint = Get-PSSessionConfiguration -Name Microsoft.PowerShell -ErrorAction SilentlyContinue
+    if (-not $endpoint) { return $false }
+    $closed = @{ Enabled = '\A[Ff]alse\z'; SecurityDescriptorSddl = '\(D;[^()]*;NU\)' }
+    foreach ($name in $closed.Keys) {
+        $property = $endpoint.PSObject.Properties[$name]
+        if ($property -and "$($property.Value)" -cmatch $closed[$name]) { return $false }
+    }
+    $true
 }
-if (-not $endpoint) {
+
+if (-not (Test-Remoting)) {
     'Enabling PowerShell remoting'
     Enable-PSRemoting -Force -SkipNetworkProfileCheck | Out-Null
 }

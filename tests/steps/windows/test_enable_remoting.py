@@ -13,13 +13,17 @@ from tests.powershell.engine import Session, require_engine
 SCRIPT = CHECKOUT / "ps_scripts/enable-remoting.ps1"
 STAND_INS = r"""
 $global:Did = New-Object Collections.Generic.List[string]
-$global:State = @{ Listeners = @(); Rule = $null; Running = 'Stopped'; Store = @{} }
+$global:State = @{ Listeners = @(); Rule = $null; Running = 'Stopped'; Store = @{}; Enabled = 'True'; Denied = '' }
 function Did([string]$What) { $global:Did.Add($What) }
 function Get-Service { [pscustomobject]@{ Status = $global:State.Running } }
-function Get-PSSessionConfiguration { [pscustomobject]@{ Name = 'Microsoft.PowerShell' } }
+function Get-PSSessionConfiguration {
+    $sddl = "O:NSG:BAD:P$($global:State.Denied)(A;;GA;;;BA)(A;;GA;;;RM)S:P(AU;FA;GA;;;WD)(AU;SA;GXGW;;;WD)"
+    [pscustomobject]@{ Name = 'Microsoft.PowerShell'; Enabled = $global:State.Enabled; SecurityDescriptorSddl = $sddl }
+}
 function Enable-PSRemoting {
     param([switch]$Force, [switch]$SkipNetworkProfileCheck)
-    Did 'remoting'; $global:State.Running = 'Running'; Add-Listener 'HTTP' ''
+    Did 'remoting'; $global:State.Running = 'Running'; $global:State.Enabled = 'True'; $global:State.Denied = ''
+    Add-Listener 'HTTP' ''
 }
 function Add-Listener([string]$Transport, [string]$Thumbprint) {
     $global:State.Listeners += [pscustomobject]@{ Address = '*'; Transport = $Transport; CertificateThumbprint = $Thumbprint }
@@ -92,6 +96,15 @@ def test_a_second_run_changes_nothing_and_prints_the_same(session: Session) -> N
     assert (again[-1], did) == (PRINT, [])
     assert run(session, "-RemoteAddress 192.0.2.11")[1] == ["rule changed 192.0.2.11"]
     assert run(session)[1] == [], "who only wants the fingerprint locks nobody out"
+
+
+@pytest.mark.parametrize("disabled", ["Denied = '(D;;GA;;;NU)'", "Enabled = 'False'"])
+def test_remoting_that_was_disabled_is_enabled_again(session: Session, disabled: str) -> None:
+    """Disable-PSRemoting, by which the script says to undo it, leaves the service running and the endpoint registered."""
+    run(session)
+    session.run(f"$global:State.{disabled}")
+    assert run(session)[1] == ["remoting"]
+    assert run(session)[1] == []
 
 
 def test_nobody_outside_the_subnet_may_connect_by_default(session: Session) -> None:
