@@ -28,9 +28,13 @@ os.chdir(folder)                                    # before 2022, Jupyter read 
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
-    if os.path.exists(log):
-        os.replace(log, log + ".before")
-    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    mode = "w"
+    try:
+        if os.path.exists(log):
+            os.replace(log, log + ".before")
+    except OSError:                                 # Windows renames no file that another program shows
+        mode = "a"
+    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

@@ -51,9 +51,9 @@ class Place:
     def log(self) -> Path:
         return self.folder / "work" / "notebook.log"
 
-    def start(self, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, log: Path | None = None, **variables: str) -> subprocess.Popen[bytes]:
         work = self.folder / "work"
-        command = [sys.executable, "-I", self.folder / "service" / "serve.py", self.configuration, work, self.log]
+        command = [sys.executable, "-I", self.folder / "service" / "serve.py", self.configuration, work, log or self.log]
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home")}
         return subprocess.Popen(
             command, env={**own, **variables}, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -238,6 +238,24 @@ def test_a_server_that_would_do_something_else_does_not_start(place: Place) -> N
     assert process.returncode == 78
     last = other.log.read_text().splitlines()[-1]
     assert last.startswith("The notebook server does not start") and "ServerApp.root_dir" in last and str(place.configuration) in last
+
+
+def test_a_log_that_cannot_be_renamed_is_continued(place: Place) -> None:
+    """On Windows: while Get-Content -Wait shows it. Here a folder has the other name."""
+    text, notebooks = place.configuration.read_text(), str(place.folder / "notebooks")
+    log = place.folder / "work" / "shown.log"
+    log.with_name("shown.log.before").mkdir()
+    log.write_text("of the start before\n")
+    other = text.replace(f'"{notebooks}"', f'"{notebooks}/"').replace(str(place.port), str(free_port()))  # the server ends at once
+    place.configuration.write_text(other)
+    try:
+        process = place.start(log)
+        process.communicate(timeout=120)
+    finally:
+        place.configuration.write_text(text)
+    assert process.returncode == 78, log.read_text()
+    first, *_, last = log.read_text().splitlines()
+    assert first == "of the start before" and last.startswith("The notebook server does not start")
 
 
 def test_the_program_is_the_same_as_on_linux() -> None:
