@@ -18,13 +18,21 @@ function Compare-BackgroundServer {
     }
 }
 
-# The user's variables for other servers and Pythons are removed from the environment of this run only.
+# Return the PATH that Windows gives to a program that this user starts. That of this run has only folders of Windows.
+function Get-UserPath {
+    $paths = foreach ($target in 'Machine', 'User') { [Environment]::GetEnvironmentVariable('Path', $target) }
+    @($paths | Where-Object { $_ }) -join ';'
+}
+
+# The user's variables for other servers and Pythons are removed from the environment of this run only. Notebooks find
+# the user's programs, such as git.
 function Start-BackgroundServer([string]$Python, [string]$Text) {
     foreach ($name in @([Environment]::GetEnvironmentVariables().Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^(JUPYTER|IPYTHON|PYTHON)') {
             [Environment]::SetEnvironmentVariable($name, $null)
         }
     }
+    [Environment]::SetEnvironmentVariable('Path', (Get-UserPath))
     foreach ($file in $ServerLog, "$ServerLog.before") { Save-FileBefore $file }
     Start-Background $Python (Get-ServerArgument) $WorkFolder $Text
 }

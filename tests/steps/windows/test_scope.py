@@ -299,3 +299,19 @@ def test_a_password_stays_that_an_earlier_run_set(session: Session, tmp_path: Pa
 def test_the_header_says_which_rights_are_needed(scope: str, needs: str) -> None:
     lines = header({"host": "local", "scope": scope}).splitlines()
     assert f"# Requires Windows PowerShell 3.0 or newer, {needs}" in lines
+
+
+def test_notebooks_find_the_programs_of_the_user(session: Session) -> None:
+    """The workstation passes only the folders of Windows on."""
+    key = r"HKCU:\Environment"
+    script = f"""
+    {steps("service", scope="user")}
+    function Save-FileBefore {{ }}; function Get-ServerArgument {{ }}; function Start-Background {{ "$env:Path" }}
+    $before = $env:Path
+    [void](New-Item -Path '{key}' -ErrorAction SilentlyContinue)
+    Set-ItemProperty -LiteralPath '{key}' -Name Path -Value '%SystemRoot%\\..\\Git\\cmd' -Type ExpandString
+    try {{ $env:Path = 'C:\\nowhere'; Start-BackgroundServer 'python.exe' 'text'; [Environment]::GetEnvironmentVariable('Path', 'Machine') }}
+    finally {{ $env:Path = $before; Remove-ItemProperty -LiteralPath '{key}' -Name Path }}
+    """
+    path, machine = session.run(script)
+    assert machine and path.lower() == rf"{machine};C:\windows\..\Git\cmd".lower()
