@@ -14,6 +14,9 @@ function Assert-DataFolder([string]$Path) {
     Set-Found data-folder-safe 'only trusted accounts can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
+    if (-not $fault -and -not [IO.Directory]::Exists([IO.Path]::GetPathRoot($folder))) {
+        $fault = New-Failure folder-drive-missing 'this host has no drive {drive}' @{ drive = $folder.Substring(0, 2) }
+    }
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
                 'notebook.directory in the inventory to another folder') @{

@@ -38,7 +38,8 @@ function Get-EarlierProfile {
         $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
         if (-not $user) { continue }
         foreach ($name in '.ipython', '_ipython') {
-            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
+            # Join-Path would fail if the profile is on a drive that does not exist any more.
+            $folder = "$((Expand-Path $user.value).TrimEnd('\'))\$name\profile_nbserver"
             if ([IO.Directory]::Exists($folder)) { $folder }
         }
     }

@@ -50,6 +50,11 @@ def test_a_folder_that_others_may_replace_is_refused(notebooks: Place, path: str
     assert notebooks.access(NOTEBOOKS) == before
 
 
+def test_a_drive_that_this_host_does_not_have_is_named(notebooks: Place) -> None:
+    said = notebooks.refused(r"Assert-DataFolder 'Q:\notebooks'")
+    assert r"Q:\notebooks cannot be used for notebooks: this host has no drive Q:. Set notebook.directory" in said
+
+
 @pytest.mark.parametrize(
     ("path", "sddl"),
     [
@@ -125,12 +130,12 @@ REFUSED = [
 TAKEN = [
     r"C:\ProgramData\nbserver\notebooks",
     r"C:\ProgramData\nbserver\notebooks\x",
-    r"D:\notebooks",
+    r"C:\notebooks",
     r"C:\ProgramData\site",
     r"C:\windows2",
     r"C:\Users\anna\notebooks",
-    r"D:\~\x",
-    "D:\\notebooks\\",
+    r"C:\~\x",
+    "C:\\notebooks\\",
 ]
 
 
