@@ -45,89 +45,89 @@
 #  1945  removal                Remove folders with all their contents, but never follow links in them.
 #  2033  set_aside              Set a folder aside until another one has taken its place.
 #  2085  path_access            Find other accounts that could replace a folder with another folder.
-#  2114  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2171  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2325  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2422  starter                Define the Python program that starts the server, the same as on Linux.
-#  2657  server_command         Define the command line of the server, and what it was started with.
-#  2676  left_program           Stop a program that an interrupted run left running.
-#  2741  programs               Run other programs until they exit, and report their output.
-#  2880  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2899  web_requests           Send requests to web servers, and report why one did not respond.
-#  2972  downloads              Download files into the cache, and check their hashes before they are used.
-#  3140  sources                Download a program from one of several sources.
-#  3218  delivered_programs     Use program files that the workstation has sent.
-#  3249  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3338  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3414  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3470  foreign_places         Define where configuration from other installations may be on this host.
-#  3484  package_environment    Choose the environment variables of pip and uv.
-#  3559  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3564  installer_failures     Explain the exit codes of installers.
-#  3635  installers             Run installers and uninstallers, one at a time.
-#  3680  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3737  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3800  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3825  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3832  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3912  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3950  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3992  installed_files        Compare files with those that were installed.
-#  4145  running_server         Stop the server before its programs are replaced.
-#  4246  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4373  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4437  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4487  port_process           Find the program that listens on a TCP port, and what started it.
-#  4522  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4651  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4697  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4755  certificates           Read certificates from PEM files.
-#  4772  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4849  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4985  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5109  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5218  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5311  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5329  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5376  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5407  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5488  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5631  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5675  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5799  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5956  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6014  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6099  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6273  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6512  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6624  server_life            Restart or stop the installed server: modes restart and stop.
-#  6729  restarted_server       Start the registered task again.
-#  6786  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6938  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7061  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7103  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7266  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7531  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7664  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7688  server_log             Send the log of the notebook server: mode logs.
-#  7788  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2136  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2193  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2350  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2447  starter                Define the Python program that starts the server, the same as on Linux.
+#  2686  server_command         Define the command line of the server, and what it was started with.
+#  2705  left_program           Stop a program that an interrupted run left running.
+#  2770  programs               Run other programs until they exit, and report their output.
+#  2909  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2928  web_requests           Send requests to web servers, and report why one did not respond.
+#  3001  downloads              Download files into the cache, and check their hashes before they are used.
+#  3169  sources                Download a program from one of several sources.
+#  3247  delivered_programs     Use program files that the workstation has sent.
+#  3278  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3367  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3443  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3499  foreign_places         Define where configuration from other installations may be on this host.
+#  3513  package_environment    Choose the environment variables of pip and uv.
+#  3588  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3593  installer_failures     Explain the exit codes of installers.
+#  3664  installers             Run installers and uninstallers, one at a time.
+#  3709  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3766  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3846  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3871  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3878  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3971  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4009  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4051  installed_files        Compare files with those that were installed.
+#  4204  running_server         Stop the server before its programs are replaced.
+#  4305  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4432  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4496  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4546  port_process           Find the program that listens on a TCP port, and what started it.
+#  4581  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4712  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4759  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4817  certificates           Read certificates from PEM files.
+#  4834  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4911  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5047  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5171  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5280  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5373  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5391  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5438  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5469  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5550  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5693  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5737  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5861  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6018  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6076  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6161  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6335  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6574  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6686  server_life            Restart or stop the installed server: modes restart and stop.
+#  6791  restarted_server       Start the registered task again.
+#  6848  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7000  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7123  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7165  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7328  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7593  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7726  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7750  server_log             Send the log of the notebook server: mode logs.
+#  7850  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7820  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7904  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7912  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7933  python                 Install Python from the publisher, or use one that is installed.
-#  8107  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8168  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8310  packages               Install the packages of the lock in a virtual environment.
-#  8522  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8549  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8687  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8895  service                Run the server as a scheduled task.
-#  9047  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9113  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9210  path                   Add the programs of the server to the PATH of the machine.
-#  9239  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9289  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7882  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7966  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7974  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7995  python                 Install Python from the publisher, or use one that is installed.
+#  8164  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8225  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8367  packages               Install the packages of the lock in a virtual environment.
+#  8579  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8606  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8744  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8952  service                Run the server as a scheduled task.
+#  9105  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9171  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9268  path                   Add the programs of the server to the PATH of the machine.
+#  9297  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9347  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2111,6 +2111,28 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
     }
 }
 
+# ---- who can change an installed program
+
+# Rights by which an account can change a folder or what is in it.
+$ChangingRights = [int][Security.AccessControl.FileSystemRights](
+    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
+) -bor $GenericWrite -bor $GenericAll
+$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
+
+# Return why other accounts than SYSTEM, administrators, TrustedInstaller, and $Also could change a program in this
+# folder, or nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
+function Get-ProgramFault([string]$Folder, [string[]]$Also = @()) {
+    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner + $Also
+    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
+    $packages = Join-Path $Folder 'Lib\site-packages'
+    if (Test-Path -LiteralPath $packages) { $inside += $packages }
+    foreach ($path in $inside) {
+        $fault = Get-AccessFault $path $allowed $ChangingRights
+        if ($fault) { return $fault }
+    }
+    Get-PathFault $Folder $allowed
+}
+
 # ---- prelude: data_folder_names --------------------------------------------------------------------
 # Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 
@@ -2184,6 +2206,9 @@ function Assert-DataFolder([string]$Path) {
     Set-Found data-folder-safe 'only trusted accounts can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
+    if (-not $fault -and -not [IO.Directory]::Exists([IO.Path]::GetPathRoot($folder))) {
+        $fault = New-Failure folder-drive-missing 'this host has no drive {drive}' @{ drive = $folder.Substring(0, 2) }
+    }
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
                 'notebook.directory in the inventory to another folder') @{
@@ -2453,9 +2478,13 @@ os.chdir(folder)                                    # before 2022, Jupyter read 
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
-    if os.path.exists(log):
-        os.replace(log, log + ".before")
-    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    mode = "w"
+    try:
+        if os.path.exists(log):
+            os.replace(log, log + ".before")
+    except OSError:                                 # Windows renames no file that another program shows
+        mode = "a"
+    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
@@ -3737,8 +3766,11 @@ $Restore.msi = {
 # ---- prelude: bundles ------------------------------------------------------------------------------
 # Install and remove bundles: setups of WiX, such as that of Python.
 
+# Python's setup registers itself for the account that runs it (HKCU), although it installs for the whole machine.
+# Sources: issue 218 of python/release-tools, and issue 148148 of python/cpython.
+$OwnUninstallKey = 'HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall'
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
-'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
+'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall', $OwnUninstallKey
 
 # $Before is the version that the bundle replaces, if any.
 function Install-Bundle {
@@ -3747,14 +3779,28 @@ function Install-Bundle {
     Invoke-Installer $File $Arguments
 }
 
-# Return the copy of itself that an installed bundle keeps, for its removal; or nothing.
+# Return whether a bundle with this name for other bundles (its provider key) is registered for this account.
+function Test-OwnBundle([string]$Provider) {
+    if (-not (Test-Path -LiteralPath $OwnUninstallKey)) { return $false }
+    foreach ($key in @(Get-ChildItem -LiteralPath $OwnUninstallKey)) {
+        $found = Get-RegistryValue "$OwnUninstallKey\$($key.PSChildName)" BundleProviderKey
+        if ($found -and $found.value -eq $Provider) { return $true }
+    }
+    $false
+}
+
+# Return the copy of itself that an installed bundle keeps, for its removal; or nothing. That of an account is in a
+# folder of the account, which must be the one of this run: preflight has verified that it is an administrator.
 function Get-BundleCopy([string]$Name) {
     foreach ($root in $UninstallKeys) {
         if (-not (Test-Path -LiteralPath $root)) { continue }
         foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
             $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
             if (-not $copy -or (Split-Path -Leaf $copy.value) -ne $Name) { continue }
-            if (Test-Path -LiteralPath $copy.value) { return [string]$copy.value }
+            if (-not (Test-Path -LiteralPath $copy.value)) { continue }
+            $folder = Split-Path -Parent $copy.value
+            if ($root -eq $OwnUninstallKey -and (Get-ProgramFault $folder $UserSid)) { continue }
+            return [string]$copy.value
         }
     }
 }
@@ -3832,10 +3878,23 @@ function Test-NotFound($Record) { [string]$Record.CategoryInfo.Category -eq 'Obj
 # ---- prelude: tasks --------------------------------------------------------------------------------
 # Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# Return the task, or nothing if it does not exist. $Folder is its path, such as \.
+$TaskFiles = "$env:SystemRoot\System32\Tasks"           # Windows keeps each task in a file
+
+# Return the task, or nothing if it does not exist. $Folder is its path, such as \. Windows looks for it among the tasks
+# of all programs, so an error can be about another one, which is damaged (issue 3182 of crc-org/crc). An error says
+# nothing about a task that was returned, or that has no file. Unregister-ScheduledTask would look in the same way, so
+# it gets the task itself.
 function Find-Task([string]$Name, [string]$Folder = '\') {
-    try { Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction Stop }
-    catch { if (-not (Test-NotFound $_)) { throw } }
+    $problems = @()
+    $task = Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction SilentlyContinue -ErrorVariable problems
+    if ($task) { return $task }
+    if (-not [IO.File]::Exists("$TaskFiles$Folder$Name")) { return }
+    foreach ($problem in $problems) {
+        if ($problem.FullyQualifiedErrorId -clike 'CmdletizationQuery_NotFound*') { continue }   # only its file is left
+        throw (New-Failure task-not-read ('Windows could not read the scheduled task {task}: {cause}. The reason may ' +
+                'be a damaged task of another program. Delete or repair the task that Task Scheduler (taskschd.msc) ' +
+                'reports as damaged, then try again') @{ task = "$Folder$Name" } -Cause $problem.Exception)
+    }
 }
 
 # Return the XML of a task, or nothing.
@@ -3866,7 +3925,7 @@ function Set-Task([string]$Name, [string]$Xml) {
 # task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
     $previous = Get-TaskXml $Name
-    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    if ($previous) { Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop }
     try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
     catch {
         if ($previous -and -not (Get-TaskXml $Name)) {
@@ -3884,7 +3943,7 @@ $Restore.task = {
     }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
-    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop
+    Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop
 }
 
 # To stop a task that does not run is not an error. Source: [MS-TSCH] 3.2.5.4.12, SchRpcStop. Kernels can outlive their
@@ -4586,8 +4645,10 @@ function Test-WrappedProgram([string]$Service, [object[]]$Processes) {
     [bool]@($Processes | Where-Object { $_.ExecutablePath -eq $path }).Count
 }
 
+# An error can be about a damaged task, which does not run.
 function Add-OwnerTask([hashtable]$Owner, [object[]]$Processes) {
-    foreach ($task in @(Get-ScheduledTask -ErrorAction Stop | Where-Object { [string]$_.State -eq 'Running' })) {
+    $running = Get-ScheduledTask -ErrorAction SilentlyContinue | Where-Object { [string]$_.State -eq 'Running' }
+    foreach ($task in @($running)) {
         if (-not (Test-TaskProgram $task $Processes)) { continue }
         $name = "$($task.TaskPath)$($task.TaskName)"
         $Owner.Kind = 'task'
@@ -4688,7 +4749,8 @@ function Get-EarlierProfile {
         $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
         if (-not $user) { continue }
         foreach ($name in '.ipython', '_ipython') {
-            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
+            # Join-Path would fail if the profile is on a drive that does not exist any more.
+            $folder = "$((Expand-Path $user.value).TrimEnd('\'))\$name\profile_nbserver"
             if ([IO.Directory]::Exists($folder)) { $folder }
         }
     }
@@ -7938,12 +8000,17 @@ Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators wh
 # The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
 # only administrators can change it, because it runs with their rights; otherwise the host is refused.
 
-# Return the Python of this branch that is registered for the machine, or nothing. Sources: PEP 514 and, for arm64,
-# PyArchExt in CPython's PCbuild/python.props.
-function Get-RegisteredPython {
+# Return the branch of Python as its installer registers it, such as 3.13. Source for arm64: PyArchExt in CPython's
+# PCbuild/python.props.
+function Get-PythonTag {
     $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
-    if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
-    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$tag"
+    if ($Settings.architecture -eq 'arm64') { "$tag-arm64" } else { $tag }
+}
+
+# Return the Python of this branch that is registered for the machine, or for this account alone (HKCU:), or nothing.
+# Source: PEP 514.
+function Get-RegisteredPython([string]$For = 'HKLM:') {
+    $branch = "$For\SOFTWARE\Python\PythonCore\$(Get-PythonTag)"
     $folder = Get-RegistryValue "$branch\InstallPath" ''
     $version = Get-RegistryValue $branch 'Version'
     if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
@@ -7961,28 +8028,6 @@ function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0
 
 # Return the mark of a complete environment (step packages).
 function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
-
-# ---- who can change an installed Python
-
-# Rights by which an account can change a folder or what is in it.
-$ChangingRights = [int][Security.AccessControl.FileSystemRights](
-    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
-) -bor $GenericWrite -bor $GenericAll
-$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
-
-# Return why other accounts than SYSTEM, administrators, and TrustedInstaller could change a program in this folder, or
-# nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
-function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner
-    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
-    $packages = Join-Path $Folder 'Lib\site-packages'
-    if (Test-Path -LiteralPath $packages) { $inside += $packages }
-    foreach ($path in $inside) {
-        $fault = Get-AccessFault $path $allowed $ChangingRights
-        if ($fault) { return $fault }
-    }
-    Get-PathFault $Folder $allowed
-}
 
 # ---- refusals
 
@@ -8012,6 +8057,18 @@ function Assert-RegisteredProgram([hashtable]$Values) {
     throw (New-Failure python-incomplete ('Python {is} is registered as installed in {folder}, but {program} is ' +
             'missing from this folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the ' +
             'inventory to install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+}
+
+# The installer takes a Python that this account has installed for itself as one to upgrade, and undo could not restore
+# it. After an installation for the machine, the installer is registered in the same place, but its Python is not.
+function Assert-NoOwnPython {
+    $own = Get-RegisteredPython 'HKCU:'
+    if (-not $own -or -not (Test-OwnBundle "CPython-$(Get-PythonTag)")) { return }
+    throw (New-Failure python-of-account ('Python {is} is installed in {folder} for this account only, and the ' +
+            'Python {version} installer would replace it. Connect with another account, or set python.kind = "zip" ' +
+            'in the inventory to install a separate Python') @{
+            is = $own.Version; folder = $own.Folder; version = $Settings.python.version
+        })
 }
 
 function Install-PythonBundle([string]$Folder) {
@@ -8089,7 +8146,7 @@ function Uninstall-Python([string]$Folder, $Bundles) {
 Add-Step python 'Python is installed' -Test {
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
-        if ($registered) { Assert-RegisteredPython $registered }
+        if ($registered) { Assert-RegisteredPython $registered } else { Assert-NoOwnPython }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Add-Difference python 'Python' $null (Get-Python) }
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
@@ -9024,7 +9081,8 @@ function Start-NewTask([string]$Xml) {
 function Wait-TaskStart([string]$Name) {
     $begun = $false
     for ($try = 0; $try -lt 150; $try++) {
-        $state = [string](Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop).State
+        $found = Find-Task $Name
+        $state = if ($found) { [string]$found.State } else { '' }
         if ($state -eq 'Running' -or ($begun -and $state -eq 'Ready')) { return }
         if ($state -eq 'Queued') { $begun = $true }
         if ($try % 50 -eq 49) {

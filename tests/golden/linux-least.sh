@@ -54,46 +54,46 @@
 #  3627  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
 #  3694  certificate_program    Create a certificate with OpenSSL.
 #  3702  starter                Define the Python program that starts the notebook server.
-#  3933  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4024  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4097  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4185  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4247  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4317  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4361  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4394  installed_files        Compare the files of the environment with those that were installed.
-#  4542  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4604  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4828  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4853  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4990  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5231  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5397  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5475  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5663  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5942  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6141  server_life            Restart or stop the installed server: modes restart and stop.
-#  6275  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6404  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6536  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6582  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6917  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7025  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7060  server_log             Send the log of the notebook server: mode logs.
-#  7129  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3937  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4028  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4101  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4189  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4251  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4321  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4365  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4398  installed_files        Compare the files of the environment with those that were installed.
+#  4546  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4608  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4832  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4857  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4994  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5235  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5401  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5479  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5667  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5946  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6145  server_life            Restart or stop the installed server: modes restart and stop.
+#  6279  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6408  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6540  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6586  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6921  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7029  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7064  server_log             Send the log of the notebook server: mode logs.
+#  7133  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7168  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7202  python                 Install Python from the distribution.
-#  7260  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7331  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7344  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7363  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7471  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7671  service                Run the notebook server as a service that starts with the system.
-#  7810  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7877  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8029  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8120  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7172  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7206  python                 Install Python from the distribution.
+#  7264  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7335  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7348  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7367  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7475  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7675  service                Run the notebook server as a service that starts with the system.
+#  7814  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7881  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8033  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8124  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3729,9 +3729,13 @@ os.chdir(folder)                                    # before 2022, Jupyter read 
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
-    if os.path.exists(log):
-        os.replace(log, log + ".before")
-    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    mode = "w"
+    try:
+        if os.path.exists(log):
+            os.replace(log, log + ".before")
+    except OSError:                                 # Windows renames no file that another program shows
+        mode = "a"
+    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

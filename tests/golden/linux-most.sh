@@ -54,46 +54,46 @@
 #  3629  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
 #  3696  certificate_program    Create a certificate with OpenSSL.
 #  3704  starter                Define the Python program that starts the notebook server.
-#  3935  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4026  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4099  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4187  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4249  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4319  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4363  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4396  installed_files        Compare the files of the environment with those that were installed.
-#  4544  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4606  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4830  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4855  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4992  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5233  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5399  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5477  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5665  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5944  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6143  server_life            Restart or stop the installed server: modes restart and stop.
-#  6277  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6406  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6538  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6584  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6919  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7027  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7062  server_log             Send the log of the notebook server: mode logs.
-#  7131  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  3939  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4030  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4103  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4191  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4253  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4323  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4367  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4400  installed_files        Compare the files of the environment with those that were installed.
+#  4548  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4610  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4834  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4859  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4996  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5237  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5403  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5481  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5669  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5948  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6147  server_life            Restart or stop the installed server: modes restart and stop.
+#  6281  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6410  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6542  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6588  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6923  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7031  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7066  server_log             Send the log of the notebook server: mode logs.
+#  7135  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7170  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7204  python                 Install Python from the distribution.
-#  7262  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7333  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7346  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7365  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7473  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7673  service                Run the notebook server as a service that starts with the system.
-#  7812  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7879  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8031  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8122  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7174  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7208  python                 Install Python from the distribution.
+#  7266  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7337  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7350  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7369  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7477  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7677  service                Run the notebook server as a service that starts with the system.
+#  7816  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7883  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8035  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8126  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3731,9 +3731,13 @@ os.chdir(folder)                                    # before 2022, Jupyter read 
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
-    if os.path.exists(log):
-        os.replace(log, log + ".before")
-    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    mode = "w"
+    try:
+        if os.path.exists(log):
+            os.replace(log, log + ".before")
+    except OSError:                                 # Windows renames no file that another program shows
+        mode = "a"
+    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

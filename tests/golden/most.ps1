@@ -45,89 +45,89 @@
 #  1851  removal                Remove folders with all their contents, but never follow links in them.
 #  1939  set_aside              Set a folder aside until another one has taken its place.
 #  1991  path_access            Find other accounts that could replace a folder with another folder.
-#  2020  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2077  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2231  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2328  starter                Define the Python program that starts the server, the same as on Linux.
-#  2563  server_command         Define the command line of the server, and what it was started with.
-#  2582  left_program           Stop a program that an interrupted run left running.
-#  2647  programs               Run other programs until they exit, and report their output.
-#  2786  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2805  web_requests           Send requests to web servers, and report why one did not respond.
-#  2878  downloads              Download files into the cache, and check their hashes before they are used.
-#  3046  sources                Download a program from one of several sources.
-#  3124  delivered_programs     Use program files that the workstation has sent.
-#  3155  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3244  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3320  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3376  foreign_places         Define where configuration from other installations may be on this host.
-#  3390  package_environment    Choose the environment variables of pip and uv.
-#  3465  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3470  installer_failures     Explain the exit codes of installers.
-#  3541  installers             Run installers and uninstallers, one at a time.
-#  3586  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3643  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3706  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3731  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3738  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3818  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3856  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3898  installed_files        Compare files with those that were installed.
-#  4051  running_server         Stop the server before its programs are replaced.
-#  4152  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4279  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4343  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4393  port_process           Find the program that listens on a TCP port, and what started it.
-#  4428  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4557  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4603  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4661  certificates           Read certificates from PEM files.
-#  4678  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4755  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4891  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5015  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5124  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5217  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5235  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5282  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5313  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5394  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5537  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5581  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5705  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5862  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5920  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6005  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6179  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6418  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6530  server_life            Restart or stop the installed server: modes restart and stop.
-#  6635  restarted_server       Start the registered task again.
-#  6692  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6844  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6967  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7009  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7172  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7437  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7570  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7594  server_log             Send the log of the notebook server: mode logs.
-#  7694  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2042  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2099  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2256  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2353  starter                Define the Python program that starts the server, the same as on Linux.
+#  2592  server_command         Define the command line of the server, and what it was started with.
+#  2611  left_program           Stop a program that an interrupted run left running.
+#  2676  programs               Run other programs until they exit, and report their output.
+#  2815  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2834  web_requests           Send requests to web servers, and report why one did not respond.
+#  2907  downloads              Download files into the cache, and check their hashes before they are used.
+#  3075  sources                Download a program from one of several sources.
+#  3153  delivered_programs     Use program files that the workstation has sent.
+#  3184  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3273  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3349  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3405  foreign_places         Define where configuration from other installations may be on this host.
+#  3419  package_environment    Choose the environment variables of pip and uv.
+#  3494  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3499  installer_failures     Explain the exit codes of installers.
+#  3570  installers             Run installers and uninstallers, one at a time.
+#  3615  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3672  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3752  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3777  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3784  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3877  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3915  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3957  installed_files        Compare files with those that were installed.
+#  4110  running_server         Stop the server before its programs are replaced.
+#  4211  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4338  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4402  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4452  port_process           Find the program that listens on a TCP port, and what started it.
+#  4487  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4618  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4665  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4723  certificates           Read certificates from PEM files.
+#  4740  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4817  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4953  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5077  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5186  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5279  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5297  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5344  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5375  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5456  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5599  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5643  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5767  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5924  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5982  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6067  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6241  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6480  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6592  server_life            Restart or stop the installed server: modes restart and stop.
+#  6697  restarted_server       Start the registered task again.
+#  6754  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6906  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7029  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7071  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7234  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7499  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7632  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7656  server_log             Send the log of the notebook server: mode logs.
+#  7756  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7726  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7810  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7818  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7839  python                 Install Python from the publisher, or use one that is installed.
-#  8013  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8074  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8216  packages               Install the packages of the lock in a virtual environment.
-#  8428  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8455  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8593  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8801  service                Run the server as a scheduled task.
-#  8953  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9019  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9116  path                   Add the programs of the server to the PATH of the machine.
-#  9145  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9195  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7788  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7872  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7880  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7901  python                 Install Python from the publisher, or use one that is installed.
+#  8070  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8131  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8273  packages               Install the packages of the lock in a virtual environment.
+#  8485  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8512  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8650  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8858  service                Run the server as a scheduled task.
+#  9011  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9077  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9174  path                   Add the programs of the server to the PATH of the machine.
+#  9203  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9253  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -2017,6 +2017,28 @@ function Get-PathFault([string]$Path, [string[]]$Allowed) {
     }
 }
 
+# ---- who can change an installed program
+
+# Rights by which an account can change a folder or what is in it.
+$ChangingRights = [int][Security.AccessControl.FileSystemRights](
+    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
+) -bor $GenericWrite -bor $GenericAll
+$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
+
+# Return why other accounts than SYSTEM, administrators, TrustedInstaller, and $Also could change a program in this
+# folder, or nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
+function Get-ProgramFault([string]$Folder, [string[]]$Also = @()) {
+    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner + $Also
+    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
+    $packages = Join-Path $Folder 'Lib\site-packages'
+    if (Test-Path -LiteralPath $packages) { $inside += $packages }
+    foreach ($path in $inside) {
+        $fault = Get-AccessFault $path $allowed $ChangingRights
+        if ($fault) { return $fault }
+    }
+    Get-PathFault $Folder $allowed
+}
+
 # ---- prelude: data_folder_names --------------------------------------------------------------------
 # Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 
@@ -2090,6 +2112,9 @@ function Assert-DataFolder([string]$Path) {
     Set-Found data-folder-safe 'only trusted accounts can replace {path}' @{ path = $Path }
     $folder = $Path.TrimEnd('\')
     $fault = Get-FolderNameFault $folder
+    if (-not $fault -and -not [IO.Directory]::Exists([IO.Path]::GetPathRoot($folder))) {
+        $fault = New-Failure folder-drive-missing 'this host has no drive {drive}' @{ drive = $folder.Substring(0, 2) }
+    }
     if ($fault) {
         throw (New-Failure data-folder-refused ('{path} cannot be used for notebooks: {cause}. Set ' +
                 'notebook.directory in the inventory to another folder') @{
@@ -2359,9 +2384,13 @@ os.chdir(folder)                                    # before 2022, Jupyter read 
 
 if len(sys.argv) > 3:
     log = sys.argv[3]
-    if os.path.exists(log):
-        os.replace(log, log + ".before")
-    sys.stdout = sys.stderr = open(log, "w", buffering=1, encoding="utf-8")
+    mode = "w"
+    try:
+        if os.path.exists(log):
+            os.replace(log, log + ".before")
+    except OSError:                                 # Windows renames no file that another program shows
+        mode = "a"
+    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
@@ -3643,8 +3672,11 @@ $Restore.msi = {
 # ---- prelude: bundles ------------------------------------------------------------------------------
 # Install and remove bundles: setups of WiX, such as that of Python.
 
+# Python's setup registers itself for the account that runs it (HKCU), although it installs for the whole machine.
+# Sources: issue 218 of python/release-tools, and issue 148148 of python/cpython.
+$OwnUninstallKey = 'HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall'
 $UninstallKeys = 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall',
-'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall'
+'HKLM:\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall', $OwnUninstallKey
 
 # $Before is the version that the bundle replaces, if any.
 function Install-Bundle {
@@ -3653,14 +3685,28 @@ function Install-Bundle {
     Invoke-Installer $File $Arguments
 }
 
-# Return the copy of itself that an installed bundle keeps, for its removal; or nothing.
+# Return whether a bundle with this name for other bundles (its provider key) is registered for this account.
+function Test-OwnBundle([string]$Provider) {
+    if (-not (Test-Path -LiteralPath $OwnUninstallKey)) { return $false }
+    foreach ($key in @(Get-ChildItem -LiteralPath $OwnUninstallKey)) {
+        $found = Get-RegistryValue "$OwnUninstallKey\$($key.PSChildName)" BundleProviderKey
+        if ($found -and $found.value -eq $Provider) { return $true }
+    }
+    $false
+}
+
+# Return the copy of itself that an installed bundle keeps, for its removal; or nothing. That of an account is in a
+# folder of the account, which must be the one of this run: preflight has verified that it is an administrator.
 function Get-BundleCopy([string]$Name) {
     foreach ($root in $UninstallKeys) {
         if (-not (Test-Path -LiteralPath $root)) { continue }
         foreach ($key in @(Get-ChildItem -LiteralPath $root)) {
             $copy = Get-RegistryValue "$root\$($key.PSChildName)" BundleCachePath
             if (-not $copy -or (Split-Path -Leaf $copy.value) -ne $Name) { continue }
-            if (Test-Path -LiteralPath $copy.value) { return [string]$copy.value }
+            if (-not (Test-Path -LiteralPath $copy.value)) { continue }
+            $folder = Split-Path -Parent $copy.value
+            if ($root -eq $OwnUninstallKey -and (Get-ProgramFault $folder $UserSid)) { continue }
+            return [string]$copy.value
         }
     }
 }
@@ -3738,10 +3784,23 @@ function Test-NotFound($Record) { [string]$Record.CategoryInfo.Category -eq 'Obj
 # ---- prelude: tasks --------------------------------------------------------------------------------
 # Register, stop, and remove scheduled tasks, which are recorded as XML.
 
-# Return the task, or nothing if it does not exist. $Folder is its path, such as \.
+$TaskFiles = "$env:SystemRoot\System32\Tasks"           # Windows keeps each task in a file
+
+# Return the task, or nothing if it does not exist. $Folder is its path, such as \. Windows looks for it among the tasks
+# of all programs, so an error can be about another one, which is damaged (issue 3182 of crc-org/crc). An error says
+# nothing about a task that was returned, or that has no file. Unregister-ScheduledTask would look in the same way, so
+# it gets the task itself.
 function Find-Task([string]$Name, [string]$Folder = '\') {
-    try { Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction Stop }
-    catch { if (-not (Test-NotFound $_)) { throw } }
+    $problems = @()
+    $task = Get-ScheduledTask -TaskName $Name -TaskPath $Folder -ErrorAction SilentlyContinue -ErrorVariable problems
+    if ($task) { return $task }
+    if (-not [IO.File]::Exists("$TaskFiles$Folder$Name")) { return }
+    foreach ($problem in $problems) {
+        if ($problem.FullyQualifiedErrorId -clike 'CmdletizationQuery_NotFound*') { continue }   # only its file is left
+        throw (New-Failure task-not-read ('Windows could not read the scheduled task {task}: {cause}. The reason may ' +
+                'be a damaged task of another program. Delete or repair the task that Task Scheduler (taskschd.msc) ' +
+                'reports as damaged, then try again') @{ task = "$Folder$Name" } -Cause $problem.Exception)
+    }
 }
 
 # Return the XML of a task, or nothing.
@@ -3772,7 +3831,7 @@ function Set-Task([string]$Name, [string]$Xml) {
 # task, the previous one is registered again.
 function Register-NewTask([string]$Name, [string]$Xml) {
     $previous = Get-TaskXml $Name
-    if ($previous) { Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop }
+    if ($previous) { Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop }
     try { [void](Register-ScheduledTask -TaskName $Name -TaskPath '\' -Xml $Xml -ErrorAction Stop) }
     catch {
         if ($previous -and -not (Get-TaskXml $Name)) {
@@ -3790,7 +3849,7 @@ $Restore.task = {
     }
     if (-not (Get-TaskXml $Name)) { return }
     Stop-Task $Name
-    Unregister-ScheduledTask -TaskName $Name -TaskPath '\' -Confirm:$false -ErrorAction Stop
+    Unregister-ScheduledTask -InputObject (Find-Task $Name) -Confirm:$false -ErrorAction Stop
 }
 
 # To stop a task that does not run is not an error. Source: [MS-TSCH] 3.2.5.4.12, SchRpcStop. Kernels can outlive their
@@ -4492,8 +4551,10 @@ function Test-WrappedProgram([string]$Service, [object[]]$Processes) {
     [bool]@($Processes | Where-Object { $_.ExecutablePath -eq $path }).Count
 }
 
+# An error can be about a damaged task, which does not run.
 function Add-OwnerTask([hashtable]$Owner, [object[]]$Processes) {
-    foreach ($task in @(Get-ScheduledTask -ErrorAction Stop | Where-Object { [string]$_.State -eq 'Running' })) {
+    $running = Get-ScheduledTask -ErrorAction SilentlyContinue | Where-Object { [string]$_.State -eq 'Running' }
+    foreach ($task in @($running)) {
         if (-not (Test-TaskProgram $task $Processes)) { continue }
         $name = "$($task.TaskPath)$($task.TaskName)"
         $Owner.Kind = 'task'
@@ -4594,7 +4655,8 @@ function Get-EarlierProfile {
         $user = Get-RegistryValue "$list\$($key.PSChildName)" ProfileImagePath
         if (-not $user) { continue }
         foreach ($name in '.ipython', '_ipython') {
-            $folder = Join-Path (Expand-Path $user.value) "$name\profile_nbserver"
+            # Join-Path would fail if the profile is on a drive that does not exist any more.
+            $folder = "$((Expand-Path $user.value).TrimEnd('\'))\$name\profile_nbserver"
             if ([IO.Directory]::Exists($folder)) { $folder }
         }
     }
@@ -7844,12 +7906,17 @@ Add-Step ie_esc 'IE Enhanced Security Configuration is off for administrators wh
 # The installer would move or update a Python of the same branch. So that one is used if it has the wanted version and
 # only administrators can change it, because it runs with their rights; otherwise the host is refused.
 
-# Return the Python of this branch that is registered for the machine, or nothing. Sources: PEP 514 and, for arm64,
-# PyArchExt in CPython's PCbuild/python.props.
-function Get-RegisteredPython {
+# Return the branch of Python as its installer registers it, such as 3.13. Source for arm64: PyArchExt in CPython's
+# PCbuild/python.props.
+function Get-PythonTag {
     $tag = @($Settings.python.version -split '\.')[0..1] -join '.'
-    if ($Settings.architecture -eq 'arm64') { $tag += '-arm64' }
-    $branch = "HKLM:\SOFTWARE\Python\PythonCore\$tag"
+    if ($Settings.architecture -eq 'arm64') { "$tag-arm64" } else { $tag }
+}
+
+# Return the Python of this branch that is registered for the machine, or for this account alone (HKCU:), or nothing.
+# Source: PEP 514.
+function Get-RegisteredPython([string]$For = 'HKLM:') {
+    $branch = "$For\SOFTWARE\Python\PythonCore\$(Get-PythonTag)"
     $folder = Get-RegistryValue "$branch\InstallPath" ''
     $version = Get-RegistryValue $branch 'Version'
     if ($folder -and $version) { @{ Folder = ([string]$folder.value).TrimEnd('\'); Version = [string]$version.value } }
@@ -7867,28 +7934,6 @@ function Get-Python { Join-Path (Get-PythonFolder) $Settings.python.executable[0
 
 # Return the mark of a complete environment (step packages).
 function Get-LockMarkText { "$($Settings.packages.lock_sha256)`n" }
-
-# ---- who can change an installed Python
-
-# Rights by which an account can change a folder or what is in it.
-$ChangingRights = [int][Security.AccessControl.FileSystemRights](
-    'WriteData, AppendData, DeleteSubdirectoriesAndFiles, Delete, ChangePermissions, TakeOwnership'
-) -bor $GenericWrite -bor $GenericAll
-$CreatorOwner = 'S-1-3-0'   # whoever creates a file; only the accounts below can
-
-# Return why other accounts than SYSTEM, administrators, and TrustedInstaller could change a program in this folder, or
-# nothing. The folder, its content, the folder of its packages, and the folders above it are checked.
-function Get-ProgramFault([string]$Folder) {
-    $allowed = $Trusted + $TrustedInstaller + $CreatorOwner
-    $inside = @($Folder) + @(Get-ChildItem -LiteralPath $Folder -Force | ForEach-Object { $_.FullName })
-    $packages = Join-Path $Folder 'Lib\site-packages'
-    if (Test-Path -LiteralPath $packages) { $inside += $packages }
-    foreach ($path in $inside) {
-        $fault = Get-AccessFault $path $allowed $ChangingRights
-        if ($fault) { return $fault }
-    }
-    Get-PathFault $Folder $allowed
-}
 
 # ---- refusals
 
@@ -7918,6 +7963,18 @@ function Assert-RegisteredProgram([hashtable]$Values) {
     throw (New-Failure python-incomplete ('Python {is} is registered as installed in {folder}, but {program} is ' +
             'missing from this folder. Repair or uninstall it in Settings > Apps, or set python.kind = "zip" in the ' +
             'inventory to install a separate Python') @{ is = $Values.is; folder = $Values.folder; program = $program })
+}
+
+# The installer takes a Python that this account has installed for itself as one to upgrade, and undo could not restore
+# it. After an installation for the machine, the installer is registered in the same place, but its Python is not.
+function Assert-NoOwnPython {
+    $own = Get-RegisteredPython 'HKCU:'
+    if (-not $own -or -not (Test-OwnBundle "CPython-$(Get-PythonTag)")) { return }
+    throw (New-Failure python-of-account ('Python {is} is installed in {folder} for this account only, and the ' +
+            'Python {version} installer would replace it. Connect with another account, or set python.kind = "zip" ' +
+            'in the inventory to install a separate Python') @{
+            is = $own.Version; folder = $own.Folder; version = $Settings.python.version
+        })
 }
 
 function Install-PythonBundle([string]$Folder) {
@@ -7995,7 +8052,7 @@ function Uninstall-Python([string]$Folder, $Bundles) {
 Add-Step python 'Python is installed' -Test {
     if ($Settings.python.kind -eq 'exe') {
         $registered = Get-RegisteredPython
-        if ($registered) { Assert-RegisteredPython $registered }
+        if ($registered) { Assert-RegisteredPython $registered } else { Assert-NoOwnPython }
     }
     if (-not (Test-Path -LiteralPath (Get-Python))) { Add-Difference python 'Python' $null (Get-Python) }
     elseif (Test-CutOff (Get-CachedFile $Settings.python)) {
@@ -8930,7 +8987,8 @@ function Start-NewTask([string]$Xml) {
 function Wait-TaskStart([string]$Name) {
     $begun = $false
     for ($try = 0; $try -lt 150; $try++) {
-        $state = [string](Get-ScheduledTask -TaskName $Name -TaskPath '\' -ErrorAction Stop).State
+        $found = Find-Task $Name
+        $state = if ($found) { [string]$found.State } else { '' }
         if ($state -eq 'Running' -or ($begun -and $state -eq 'Ready')) { return }
         if ($state -eq 'Queued') { $begun = $true }
         if ($try % 50 -eq 49) {

@@ -24,7 +24,7 @@ REMOVE_LINK = "function Remove-Link([string]$Path, [bool]$IsFolder) { & 'Z:\\bin
 def session() -> Iterator[Session]:
     require_engine()
     with Session() as opened:
-        stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "acl", "scheduled_tasks"))
+        stand_ins = "\n".join(f". '{host_path(STAND_INS / name)}.ps1'" for name in ("state", "json", "acl", "scheduled_tasks"))
         own = f'function global:Get-StandInFolder([string]$Name) {{ [IO.Directory]::CreateDirectory("{LISTS}\\$Name").FullName }}'  # other tests have lists too
         opened.keep(f"{stand_ins}\n{own}")
         opened.keep(f"$Mode = 'undo'; {SETTINGS}\n{prelude(*(name.rpartition('/')[2] for name in PRELUDE['ps_scripts', 'machine']))}")
