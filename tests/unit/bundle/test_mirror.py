@@ -218,7 +218,9 @@ def test_pip_and_uv_install_from_it(served: command.Mirror, bundle: Path, tmp_pa
     wheel = next(one for one in contents.read(bundle) if one.kind == "wheel")
     (tmp_path / "lock.txt").write_text(f"small-tool==1.0 --hash=sha256:{wheel.sha256}\n")
     page = f"{served.url}/wheels.html"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    # pip before 23.1 prefers the authorities of these two variables to its own option.
+    others = ("PIP_", "UV_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     environment |= {
         "PIP_FIND_LINKS": page,
         "UV_FIND_LINKS": page,
