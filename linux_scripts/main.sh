@@ -53,7 +53,7 @@ apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
         write_event unchanged
-        return
+        return "$?"
     fi
     change_step "$1"
 }
@@ -134,7 +134,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
-    if ! is_change; then return; fi
+    if ! is_change; then return 0; fi
     write_host_log state=started
     keep_script
     end_left_program
@@ -207,7 +207,7 @@ give_up() { # CODE COMMAND
 
 # The first event has the hash of the script, which only a file has: what a pipe contained is gone.
 assert_script_is_file() {
-    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return 0; fi
     fail script-is-no-file 'the script must be a file on this host, but it was read from a pipe or an argument. Copy '\
 '{host}.sh to the host, then run on the host: bash {host}.sh' \
         host "$NB_HOST"

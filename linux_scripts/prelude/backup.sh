@@ -19,7 +19,7 @@ back_up_host_and_key() {
 }
 
 send_file() { # NAME FILE
-    if [[ ! -f $2 || -L $2 ]]; then return; fi
+    if [[ ! -f $2 || -L $2 ]]; then return 0; fi
     send_pieces "$1" 0 <"$2"
 }
 

@@ -16,7 +16,7 @@ add_data_folder() { # PATH
 # Create the missing folders above it. Undo removes them if they are empty.
 add_missing_parents() { # PATH
     local parent=${1%/*}
-    if [[ ! $parent || -d $parent ]]; then return; fi
+    if [[ ! $parent || -d $parent ]]; then return 0; fi
     add_missing_parents "$parent"
     create_data_folder "$parent" "$PARENT_MODE"
 }

@@ -233,7 +233,7 @@ store_wheels() { # LINE...
 
 # The record does not name the folder: it is part of the state folder, and nothing was there before.
 remove_downloads() {
-    if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return; fi
+    if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return 0; fi
     hold_folder "$STATE_FOLDER"
     rm -rf --one-file-system -- "${HELD:?}/${DOWNLOADS##*/}"
 }

@@ -52,7 +52,7 @@ real_path() { # FOLDER
     while [[ $path ]]; do
         if [[ -L $path ]]; then
             REPLY=$(exec readlink -e -- "$1") || REPLY=/
-            return
+            return "$?"
         fi
         path=${path%/*}
     done

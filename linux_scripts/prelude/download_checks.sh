@@ -8,7 +8,7 @@ ANSWER=()                                          # of ask: what openssl and th
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
     local line package
-    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return 0; fi
     line=${LOCK[0]%% *}
     package=${line%%[=\[]*}
     package=${package,,}
@@ -37,7 +37,7 @@ assert_page_answers() { # URL PACKAGE VERSION
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'this download was not checked, because its URL or the proxy requires a '\
 'login, or because this check does not support this kind of URL'
-        return
+        return "$?"
     fi
     read_uptime
     begin=$REPLY
@@ -54,7 +54,7 @@ assert_page_answers() { # URL PACKAGE VERSION
         write_finding unknown url-redirects '{url} responded with a redirect (HTTP status {status}), which this check '\
 'does not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
-        return
+        return "$?"
     fi
     report_answer "$1" "$status" "$seconds" "${fault:-${ANSWER[0]:-no answer}}"
     if [[ ! $offered ]]; then refuse_page "$1" "$2" "$3" "$size" "$seconds"; fi
@@ -66,7 +66,7 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
 'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
 'package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
-        return
+        return "$?"
     fi
     fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
 'host. If it shows the package index or the mirror, add the package to it; otherwise, correct packages.index_url, '\
@@ -101,11 +101,11 @@ ask() { # SCHEME HOST PORT PATH
     proxy=${proxy%/}
     if [[ $1 == http ]]; then
         ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"
-        return
+        return "$?"
     fi
     if [[ ! $(type -P openssl) ]]; then
         ANSWER=('openssl is not installed')
-        return
+        return "$?"
     fi
     trust_authorities "${AUTHORITIES[@]}"
     if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi

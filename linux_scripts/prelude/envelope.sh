@@ -94,7 +94,7 @@ read_mode() { # MODE
     local name names=''
     if [[ $1 != events && ${MODES[$1]-} ]]; then
         RUN_MODE=$1
-        return
+        return "$?"
     fi
     while IFS= read -r name; do
         if [[ $name != events ]]; then names+=", $name"; fi
@@ -125,7 +125,7 @@ name_run() {
 # A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return 0; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \

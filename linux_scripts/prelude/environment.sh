@@ -27,12 +27,12 @@ compare_environment() {
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
         differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
-        return
+        return "$?"
     fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
     if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
         differs packages 'packages' '' "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     compare_python_of_environment
     compare_packages "${lines[@]:1}"
@@ -52,7 +52,7 @@ compare_python_of_environment() {
 # Anybody who could write in this folder could have changed each file in it, and restored its time.
 compare_programs_folder() {
     local -i differing=${#DIFFERENCES[@]}
-    if [[ ! -e $PROGRAMS ]]; then return; fi
+    if [[ ! -e $PROGRAMS ]]; then return 0; fi
     read_access "$PROGRAMS"
     compare_access "$PROGRAMS" "$PROGRAM_OWNER" 755
     if ((${#DIFFERENCES[@]} > differing)); then RUN_THOROUGH=1; fi
@@ -86,7 +86,7 @@ start_environment() {
 # A complete environment that is installed again may be the only one that works, also if something in it has changed. So
 # it only gets another name, and it is in use again if the new one cannot be completed.
 set_environment_aside() {
-    if [[ ! -e $LOCK_MARK ]]; then return; fi
+    if [[ ! -e $LOCK_MARK ]]; then return 0; fi
     save_before folder "$SET_ASIDE" ''
     rm -rf --one-file-system -- "$SET_ASIDE"
     mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
@@ -100,10 +100,11 @@ is_set_aside() { # ENVIRONMENT
 return_environment() { # ENVIRONMENT
     local line
     { rm -rf --one-file-system -- "$1" && mv -T -- "$1.replaced" "$1"; } ||
-        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" || return
+        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" ||
+        return "$?"
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return; fi
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return "$?"; fi
     done
     write_event restored kind folder what "$1"
 }
@@ -129,7 +130,7 @@ is_aside_line() {
 remove_aside() { # LINE
     split_line "$1"
     PROBLEM=''
-    restore_folder "$LINE_KEY" || return
+    restore_folder "$LINE_KEY" || return "$?"
     remove_line "$1"
 }
 

@@ -22,7 +22,7 @@ has_text() { # FILE TEXT [SECRET [around]]
     if [[ ! $secret || (${SECRETS[$secret]+known} && ${4:-} != around) || $rest != *"$mark"* ]]; then
         expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
-        return
+        return "$?"
     fi
     if [[ $is != "${rest%%"$mark"*}"* ]]; then return 1; fi
     while [[ $rest == *"$mark"* ]]; do
@@ -57,7 +57,7 @@ write_whole() { # PATH OWNER MODE TEXT
 
 # Kind file. A file that existed is copied into the state folder: the record never has the text of a file.
 save_file_before() { # PATH
-    if has_record file "$1"; then return; fi
+    if has_record file "$1"; then return 0; fi
     REPLY=''
     if [[ -e $1 ]]; then copy_aside "$1"; fi
     save_before file "$1" "$REPLY"
@@ -73,10 +73,10 @@ copy_aside() { # PATH
 }
 
 restore_file() { # PATH BEFORE
-    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return; fi
-    hold_parent "$1" || return
+    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return 0; fi
+    hold_parent "$1" || return "$?"
     local file=$HELD/${1##*/}
-    rm -f -- "$file.new" || return                 # from a run that was interrupted while it wrote the file
+    rm -f -- "$file.new" || return "$?"                 # from a run that was interrupted while it wrote the file
     if [[ $2 ]]; then
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
             problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"

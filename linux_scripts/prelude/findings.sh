@@ -9,7 +9,7 @@ FINDING_STATE='' FOUND=()                          # what was reported about it;
 require() { # NAME FUNCTION [ARGUMENT...]
     if [[ $RUN_MODE != check ]]; then
         "${@:2}"
-        return
+        return "$?"
     fi
     REPLY=$(report_finding "$@")
     RUN_EVENTS=${REPLY% *}

@@ -12,7 +12,7 @@ PAGE_FAILED=''                                     # whether this run could not 
 
 compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
-    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return 0; fi
     if is_page_due "$file"; then
         differs first-page-differs '{path}' 'missing or outdated' 'as in this script' path "$file"
     fi
@@ -20,7 +20,7 @@ compare_first_page() {
 
 add_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb hash
-    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return 0; fi
     read_page_hash
     hash=$REPLY
     read_page_state "$file"
@@ -91,9 +91,9 @@ read_page_hash() {
 # REPLY: `absent`, the SHA-256 of the file, or `other`. At most a mebibyte is read, and nothing but a plain file.
 read_page_state() { # PATH
     REPLY=absent
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     REPLY=other
-    if [[ ! -f $1 || -L $1 ]]; then return; fi
+    if [[ ! -f $1 || -L $1 ]]; then return 0; fi
     read_service_user
     read -r REPLY _ < <(
         instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum
@@ -108,7 +108,7 @@ read_page_states() { # PATH
         if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":\""* ]]; then continue; fi
         line=${line##*:\"}
         REPLY=${line%\"\}}
-        return
+        return "$?"
     done
     REPLY=absent
 }
@@ -127,6 +127,6 @@ set_page_states() { # PATH STATES
 
 restore_first_page() { # PATH STATES
     read_page_state "$1"
-    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
+    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return 0; fi
     for_page "${1%/*}" rm -f -- "./${1##*/}" || problem file-not-removed 'could not remove {path}' path "$1"
 }

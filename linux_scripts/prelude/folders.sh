@@ -13,14 +13,14 @@ read_access() { # PATH...
     local -a paths=("$@") existing=() lines=()
     local -i i
     if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
-        if [[ ${ACCESS[$1]+known} ]]; then return; fi
+        if [[ ${ACCESS[$1]+known} ]]; then return 0; fi
         paths+=("${COMPARED[@]}")
     fi
     for path in "${paths[@]}"; do
         ACCESS[$path]=''
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
-    if ((${#existing[@]} == 0)); then return; fi
+    if ((${#existing[@]} == 0)); then return 0; fi
     mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]%/*}
@@ -56,11 +56,11 @@ add_folder() { # PATH OWNER MODE
 
 # The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
 restore_folder() { # PATH
-    forget_files "$1" || return
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    hold_folder "$1" || return
-    rm -f -- "$HELD/nbserver.lock" || return
-    hold_parent "$1" || return
+    forget_files "$1" || return "$?"
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
+    hold_folder "$1" || return "$?"
+    rm -f -- "$HELD/nbserver.lock" || return "$?"
+    hold_parent "$1" || return "$?"
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
         problem folder-not-removed 'could not remove some files in {path}' path "$1"
@@ -69,7 +69,7 @@ restore_folder() { # PATH
 # Kind access: owner and mode of a folder that existed before this script.
 set_access() { # PATH OWNER MODE
     hold_folder "$1"
-    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return 0; fi
     save_access "$1"
     chown -- "$2" "$HELD"
     chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
@@ -77,6 +77,6 @@ set_access() { # PATH OWNER MODE
 
 # After hold_folder. A folder that this script created needs no such record.
 save_access() { # PATH
-    if has_record folder "$1" || has_record data_folder "$1"; then return; fi
+    if has_record folder "$1" || has_record data_folder "$1"; then return 0; fi
     save_before access "$1" "$(exec stat --dereference --format='%u:%g %a' -- "$HELD")"
 }

@@ -11,14 +11,14 @@ FOREIGN_IS_REPORTED=''
 warn_of_foreign_configuration() {
     local path names
     local -a found=()
-    if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
+    if [[ $FOREIGN_IS_REPORTED ]]; then return 0; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
     met no-foreign-configuration 'no configuration from other installations was found'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done
-    if ((${#found[@]} == 0)); then return; fi
+    if ((${#found[@]} == 0)); then return 0; fi
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then

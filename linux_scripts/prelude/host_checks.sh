@@ -43,7 +43,7 @@ assert_free_space() {
     folder=$REPLY
     if [[ ! $folder ]]; then
         met already-installed 'the packages are already installed'
-        return
+        return "$?"
     fi
     read -r blocks size < <(exec stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
@@ -62,7 +62,7 @@ assert_free_inodes() {
     read_installation_folder
     folder=$REPLY
     met inodes-free 'there are enough free inodes'
-    if [[ ! $folder ]]; then return; fi
+    if [[ ! $folder ]]; then return 0; fi
     read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
     if ((total && free < 30000)); then
         fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30,000 are required: each '\

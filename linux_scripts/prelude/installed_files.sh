@@ -27,7 +27,7 @@ print_hashes() {
 print_recorded_hashes() {
     local folder hash=',sha256=([A-Za-z0-9_-]{43}),[0-9]*\r?$'
     local -a records=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info/RECORD)
-    if [[ ! -e ${records[0]} ]]; then return; fi
+    if [[ ! -e ${records[0]} ]]; then return 0; fi
     folder=${records[0]%/*/*}
     paste -d ' ' <(print_recorded_digests) <(print_recorded_paths) | sort
 }
@@ -53,8 +53,8 @@ list_files() {
 
 # Without lists, an environment is not compared. Undo calls this, too.
 forget_files() { # ENVIRONMENT
-    rm -f -- "$FILE_LISTS/${1##*/}".{files,files.new,sha256} || return
-    if [[ -d $FILE_LISTS ]]; then rmdir --ignore-fail-on-non-empty -- "$FILE_LISTS" || return; fi
+    rm -f -- "$FILE_LISTS/${1##*/}".{files,files.new,sha256} || return "$?"
+    if [[ -d $FILE_LISTS ]]; then rmdir --ignore-fail-on-non-empty -- "$FILE_LISTS" || return "$?"; fi
 }
 
 has_lists() {
@@ -87,7 +87,7 @@ compare_installed_files() {
     if ! has_lists; then
         differs files-not-listed 'list of the installed files in {path}' '' 'a complete list' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
-        return
+        return "$?"
     fi
     compare_list "$list.files" print_files
     report_changed_files
@@ -139,7 +139,7 @@ report_other_content() {
 # Only a warning: kernels and extensions of the site may have been installed into the environment. In user scope, so may
 # anything that a notebook has installed.
 report_added_files() {
-    if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return; fi
+    if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return 0; fi
     ADDED_REPORTED=1
     warn files-added '{folder} contains files that nbserver did not install ({count}), such as {path}. Check where '\
 'they came from. To remove them, run nbserver apply --repair' \

@@ -39,12 +39,12 @@ end_left_program() {
 await_left_program() {
     local session='' run='' to_its_end=''
     local -i tenths
-    if [[ ! -e $PROGRAM_FILE ]]; then return; fi
+    if [[ ! -e $PROGRAM_FILE ]]; then return 0; fi
     read -r session run to_its_end <"$PROGRAM_FILE" || true
-    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return; fi
+    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return 0; fi
     for ((tenths = 0; tenths < 3000; tenths++)); do
         read_left_processes "$session" "$run"
-        if ((${#LEFT[@]} == 0)); then return; fi
+        if ((${#LEFT[@]} == 0)); then return 0; fi
         if ((tenths == 0)); then
             warn waiting-for-left-program 'run {run} was interrupted, but a program that it started is still running '\
 '(process {id}). Waiting for it to exit' run "$run" id "${LEFT[0]}"

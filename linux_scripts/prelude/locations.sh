@@ -12,7 +12,7 @@ is_system_folder() { # PATH
         "$DATA_FOLDER"/*) return 1 ;;
         /var/lib/?*/*)                             # another program's, unless it is new or this script created it
             [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
-            return
+            return "$?"
             ;;
     esac
     if can_have_links; then return 1; fi           # this user cannot write in the folders below
@@ -69,10 +69,10 @@ check_location() { # PATH
     done
     owner=${OWNERS[${folder:-/}]-}
     if can_have_links; then
-        take_hold "${folder:-/}" "$1" || return
+        take_hold "${folder:-/}" "$1" || return "$?"
         check_path "$path" "${owner%%/*}"
     else
-        hold_by_name "${folder:-/}" "$1" || return
+        hold_by_name "${folder:-/}" "$1" || return "$?"
         check_owners "$path" "${owner%%/*}"
     fi
 }

@@ -45,7 +45,7 @@ exit_lock() {
 # REPLY: who holds the lock, or ''. If the lock is free, the text in its file is from a run that crashed.
 lock_owner() {
     REPLY=''
-    if [[ ! -e $LOCK_FILE ]]; then return; fi
-    if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return; fi
+    if [[ ! -e $LOCK_FILE ]]; then return 0; fi
+    if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return 0; fi
     IFS= read -r REPLY <"$LOCK_FILE" || true
 }

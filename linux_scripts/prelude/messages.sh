@@ -57,7 +57,7 @@ write_message() { # EVENT FIELD CODE TEXT [NAME VALUE]... -- [KEY VALUE]...
 warn() { # CODE TEXT [NAME VALUE]...
     if [[ $FINDING ]]; then
         write_finding warning "$@"
-        return
+        return "$?"
     fi
     write_message warning text "$@"
 }
@@ -114,7 +114,6 @@ line_of_step() {
 
 # REPLY: the last line that bash or a program has written to standard error since the last call. The bootstrap makes
 # standard error a file; run by hand it is a terminal, which already shows the line.
-# In a trap, a plain `return` would return the status of what failed.
 read_last_error() {
     local -a lines=()
     REPLY=''

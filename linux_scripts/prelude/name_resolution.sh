@@ -10,20 +10,20 @@ assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
     met names-resolved 'this host can resolve the names of the servers'
     read_installation_folder
-    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
+    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return 0; fi
     if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
-        return
+        return 0
     fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
             fail name-not-resolved 'this host cannot resolve the name {name}. Check the name servers of this host '\
 '(/etc/resolv.conf) and the host name in the inventory, then try again' name "$REPLY"
         fi
-        return
+        return 0
     fi
     read_package_servers
     for url in "${SERVERS[@]}"; do
-        if can_resolve "$url"; then return; fi
+        if can_resolve "$url"; then return 0; fi
         name=$REPLY
     done
     if [[ ${name-} ]]; then
@@ -38,7 +38,7 @@ can_resolve() { # URL
     REPLY=${1#*://}
     REPLY=${REPLY%%/*}
     REPLY=${REPLY##*@}
-    if [[ $REPLY == '['* ]]; then return; fi
+    if [[ $REPLY == '['* ]]; then return 0; fi
     REPLY=${REPLY%%:*}
     [[ ! $REPLY || $REPLY != *[!0-9.]* ]] ||
         RES_OPTIONS='timeout:2 attempts:1' timeout 10 getent ahosts "$REPLY" >/dev/null 2>&1
@@ -55,7 +55,7 @@ read_package_servers() {
             if [[ $line =~ $pattern && " ${SERVERS[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then
                 SERVERS+=("${BASH_REMATCH[1]}")
             fi
-            if ((${#SERVERS[@]} == 3)); then return; fi
+            if ((${#SERVERS[@]} == 3)); then return 0; fi
         done <"$file"
     done
 }

@@ -48,7 +48,7 @@ check_imports() {
             if [[ $line == "${pair%%=*}=="* ]]; then modules+=("${pair#*=}"); fi
         done
     done
-    if ((${#modules[@]} == 0)); then return; fi
+    if ((${#modules[@]} == 0)); then return 0; fi
     report_start importing-packages 'Importing the new packages'
     run_program --failure packages-not-importable \
         'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in the '\
@@ -68,7 +68,7 @@ check_login() {
             Wrong=*) wrong=${line#*=} ;;
         esac
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
-    if [[ $page == 200 && $wrong == 401 ]]; then return; fi
+    if [[ $page == 200 && $wrong == 401 ]]; then return 0; fi
     read_service_commands
     fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
 'the status of a login with a wrong password is {wrong} (expected 401). Fix the error that the server log ({log}) '\

@@ -68,14 +68,14 @@ if sys.argv[3] == "remove":
 '
 
 compare_with_archive() {
-    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    if [[ ! $RUN_ARCHIVED ]]; then return 0; fi
     RUN_STEP=notebook
     assert_notebooks
     report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" compare
 }
 
 remove_notebooks() {
-    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    if [[ ! $RUN_ARCHIVED ]]; then return 0; fi
     RUN_STEP=notebook
     report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
     report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" remove

@@ -13,46 +13,46 @@ declare -A OWNERS=()                               # of read_owners: folder -> N
 GUARDED=()                                         # paths that nobody else may replace, which a plan checks at once
 
 hold_folder() { # PATH
-    take_hold "$1" "$1" || return
+    take_hold "$1" "$1" || return "$?"
     check_path "$1"
 }
 
 # Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
-    take_hold "${folder:-/}" "$1" || return
+    take_hold "${folder:-/}" "$1" || return "$?"
     if [[ -e $HELD/${1##*/} ]]; then owner=$(exec stat --format=%u -- "$HELD/${1##*/}"); fi
     check_path "$1" "$owner"
 }
 
 take_hold() { # FOLDER PATH
     local real
-    hold_by_name "$1" "$2" || return
+    hold_by_name "$1" "$2" || return "$?"
     real=$(exec readlink -- "$HELD")
-    if [[ $real == "$1" ]]; then return; fi
+    if [[ $real == "$1" ]]; then return 0; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
-            path "$1" real "$real" || return
+            path "$1" real "$real" || return "$?"
     check_path "$real/x" "$EUID"
 }
 
 # Open a folder for a check only: somebody may replace a part of its path between the look for links and the opening.
 hold_by_name() { # FOLDER PATH
-    check_links "$2" || return
+    check_links "$2" || return "$?"
     { exec 6<"$1/."; } 2>/dev/null ||
         problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
-'readable, then try again' path "$1" || return
+'readable, then try again' path "$1" || return "$?"
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
 }
 
 check_links() { # PATH
     local path=$1
-    if can_have_links; then return; fi
+    if can_have_links; then return 0; fi
     while [[ $path ]]; do
         if [[ -L $path ]]; then
             problem path-is-link '{path} is a link, and nbserver does not follow links. Replace the link with a '\
 'folder or a bind mount (mount --bind)' \
-                path "$path" || return
+                path "$path" || return "$?"
         fi
         path=${path%/*}
     done
@@ -75,10 +75,11 @@ check_owners() { # PATH OWNER
     read_folders_above "$1"
     for folder in "${FOLDERS[@]}"; do
         [[ ${OWNERS[$folder]-} =~ ^([0-9]+)/([0-7]+)/([^/]*)/(.*)$ ]] ||
-            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" || return
+            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" ||
+            return "$?"
         access=("${BASH_REMATCH[@]}")
-        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return
-        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return
+        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return "$?"
+        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return "$?"
     done
 }
 
@@ -111,7 +112,7 @@ read_all_owners() { # PATH...
     local -a paths=("$@")
     local -A distinct=()
     if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
-        if [[ ${OWNERS[$1]+known} ]]; then return; fi
+        if [[ ${OWNERS[$1]+known} ]]; then return 0; fi
         paths+=("${GUARDED[@]}")
     fi
     for path in "${paths[@]}"; do
@@ -134,7 +135,7 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     if ((mode & others_write)); then
         problem folder-writable-by-all 'every user can write to {folder} and could replace {path}. Run chmod o-w '\
 '{folder}' \
-            folder "$2" path "$1" || return
+            folder "$2" path "$1" || return "$?"
     fi
     is_own_group "$2" ||
         problem folder-writable-by-group 'the group {group}, or a user in the access control list, can write to '\

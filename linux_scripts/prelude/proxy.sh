@@ -9,7 +9,7 @@ trust_authorities() { # FILE...
     for REPLY in "$@"; do
         if [[ -f $REPLY && -r $REPLY ]]; then
             PROXY+=("PIP_CERT=$REPLY" "SSL_CERT_FILE=$REPLY")
-            return
+            return "$?"
         fi
     done
     REPLY=''

@@ -16,7 +16,7 @@ LINE_STAYS=''                                      # restore_KIND sets it: a lat
 read_record() {
     local line number=0
     RECORD=()
-    if [[ ! -e $RECORD_FILE ]]; then return; fi
+    if [[ ! -e $RECORD_FILE ]]; then return 0; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
@@ -41,7 +41,7 @@ split_line() { # LINE
 # Only the first change of a thing is recorded.
 save_before() { # KIND KEY BEFORE
     local key before=null
-    if has_record "$1" "$2"; then return; fi
+    if has_record "$1" "$2"; then return 0; fi
     json_string "$2"
     key=$REPLY
     if [[ $3 ]]; then
@@ -64,12 +64,12 @@ has_record() { # KIND KEY
 # Restore one thing, and remove its line from the record.
 undo_line() { # LINE
     split_line "$1"
-    check_line || return
+    check_line || return "$?"
     PROBLEM='' LINE_STAYS=''
     read_last_error                                # an earlier error is not about this line
-    "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
+    "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return "$?"
     if [[ $LINE_STAYS ]]; then return 0; fi
-    remove_line "$1" || return
+    remove_line "$1" || return "$?"
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -90,12 +90,12 @@ check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
         problem unknown-kind 'this nbserver release cannot undo changes of the kind "{kind}", which another release '\
 'made on this host. Run nbserver undo with that release' \
-            kind "$LINE_KIND" || return
+            kind "$LINE_KIND" || return "$?"
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
         problem not-of-nbserver '{path}, the list of what undo restores, contains a "{kind}" line that nbserver did '\
 'not write. Find out who added this line, remove it, then try again' \
-            path "$RECORD_FILE" kind "$LINE_KIND" || return
+            path "$RECORD_FILE" kind "$LINE_KIND" || return "$?"
     fi
 }
 

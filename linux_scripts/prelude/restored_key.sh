@@ -15,10 +15,10 @@ use_key_of_backup() {
     if ! has_sent_certificate; then
         differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'from the backup'
         replace_certificate write_sent_certificate
-        return
+        return "$?"
     fi
     write_event unchanged
-    if has_current_server; then return; fi
+    if has_current_server; then return 0; fi
     report_restart                                 # an earlier run was interrupted
     make_change restart_and_check
     prove_server
@@ -26,7 +26,7 @@ use_key_of_backup() {
 
 assert_sent_certificate() {
     if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
-        return
+        return 0
     fi
     fail restored-key-not-sent 'the private key and certificate in the backup were not sent to this host. Run '\
 'nbserver restore --with-key on the workstation'

@@ -19,7 +19,7 @@ roll_back() {
     if has_open_switch && [[ ! -e $PREVIOUS_FOLDER ]]; then   # it was cut off after the verification
         mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
         write_event unchanged
-        return
+        return "$?"
     fi
     assert_previous
     assert_same_folder
@@ -37,7 +37,7 @@ roll_back() {
 
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
-    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
+    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return 0; fi
     fail rollback-in-upgrade 'an earlier apply on this host was interrupted. Run nbserver apply, which either '\
 'completes its changes or restores the previous server'
 }
@@ -62,7 +62,7 @@ assert_previous() {
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY
-    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return; fi
+    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return 0; fi
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
@@ -113,9 +113,9 @@ prove_previous() {
 read_previous_status() {
     local file lock='' since=''
     REPLY=null
-    if has_open_switch; then return; fi
+    if has_open_switch; then return 0; fi
     read_saved_python "$PREVIOUS_FOLDER"
-    if [[ ! $SAVED_PYTHON ]]; then return; fi
+    if [[ ! $SAVED_PYTHON ]]; then return 0; fi
     environment_of "$SAVED_PYTHON"
     file=$REPLY/nbserver.lock
     if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi

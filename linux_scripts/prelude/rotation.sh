@@ -42,7 +42,7 @@ is_rotated() { # STEP
 read_rotation() {
     local text=''
     ROTATION_RUN='' FORMER_PASSWORD=''
-    if [[ ! -e $ROTATION_FILE ]]; then return; fi
+    if [[ ! -e $ROTATION_FILE ]]; then return 0; fi
     IFS= read -r text <"$ROTATION_FILE" || true
     if [[ ! $text =~ $ROTATION_PATTERN ]]; then
         fail rotation-file-damaged '{path} is not valid, so nbserver cannot determine who may still have access. '\
@@ -52,7 +52,7 @@ read_rotation() {
 }
 
 assert_deployed() {
-    if has_record file "$NOTEBOOK_FILE"; then return; fi
+    if has_record file "$NOTEBOOK_FILE"; then return 0; fi
     fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
 'To set up a server, run nbserver apply'
 }
@@ -60,11 +60,11 @@ assert_deployed() {
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
 # settings do not matter.
 assert_step_ready() { # STEP
-    if [[ $1 == @(firewall|cleanup) ]]; then return; fi
+    if [[ $1 == @(firewall|cleanup) ]]; then return 0; fi
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
         write_event unchanged
-        return
+        return "$?"
     fi
     write_differences
     fail rotate-needs-apply 'nothing was changed, because this host differs from the settings ({what}) and the '\
@@ -135,7 +135,7 @@ read_rotated() { # STEP
 # read, and no link in it is followed.
 set_work_aside() {
     local folder=$SET_ASIDE_FOLDER/$RUN_ID
-    if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return; fi
+    if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return 0; fi
     if [[ -L $WORK_FOLDER || $NB_NOTEBOOK_DIRECTORY/ == "$WORK_FOLDER"/* ]]; then
         fail work-not-separate '{path} cannot be moved, because it is a link or contains the notebooks. Set '\
 'notebook.directory to another folder, or replace the link with a folder, then run nbserver rotate again' \
@@ -154,7 +154,7 @@ set_work_aside() {
 assert_rotation_complete() {
     read_rotation
     met no-rotation-open 'no interrupted rotation was found on this host'
-    if [[ ! $ROTATION_RUN ]]; then return; fi
+    if [[ ! $ROTATION_RUN ]]; then return 0; fi
     if ! is_change; then
         warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server stays stopped until the '\
 'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"

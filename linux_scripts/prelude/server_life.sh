@@ -46,7 +46,7 @@ stop_server() {
             'not set to start with the system'
     else
         write_event unchanged
-        return
+        return "$?"
     fi
     make_change keep_stopped
     read_server_process
@@ -126,7 +126,7 @@ has_time_to_start() {
 # Every ten seconds.
 report_wait() {
     read_seconds_since "$WAIT_BEGIN"
-    if ((REPLY < WAIT_REPORTED)); then return; fi
+    if ((REPLY < WAIT_REPORTED)); then return 0; fi
     WAIT_REPORTED=$((REPLY + 10))
     report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
         port "$NB_NOTEBOOK_PORT"

@@ -24,7 +24,7 @@ set_password() {
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ $REPLY == "$FORMER_HASH" ]]; then
         write_event unchanged
-        if has_current_server; then return; fi
+        if has_current_server; then return 0; fi
     else
         differs rotated-password 'notebook password' 'the previous one' 'a new one'
         make_change write_password_hash
@@ -47,9 +47,9 @@ write_password_hash() {
 # one that was replaced here.
 save_password_hash() {
     local text='' file=$SWITCH_FOLDER/${NOTEBOOK_FILE##*/}
-    if [[ ! -e $file ]]; then return; fi
+    if [[ ! -e $file ]]; then return 0; fi
     IFS= read -r -d '' text <"$file" || true
-    if [[ ! $text =~ $HASH_PATTERN ]]; then return; fi
+    if [[ ! $text =~ $HASH_PATTERN ]]; then return 0; fi
     expand_secret "${text//"${BASH_REMATCH[1]}"/"@notebook.password_hash@"}" notebook.password_hash
     write_whole "$file" "$READERS" "$FILE_MODE" "$REPLY"
 }
@@ -93,7 +93,7 @@ restart_with_certificate() {
     local lines
     restart_service
     await_certificate
-    if [[ $SHOWN == "$RUN_FINGERPRINT" ]]; then return; fi
+    if [[ $SHOWN == "$RUN_FINGERPRINT" ]]; then return 0; fi
     log_lines print_service_log
     lines=$REPLY
     switch_certificate_back
@@ -112,11 +112,11 @@ restart_with_certificate() {
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
     SHOWN=''
-    if ((EXIT_CODE)); then return; fi
+    if ((EXIT_CODE)); then return 0; fi
     begin_wait
     while has_time_to_start; do
         read_shown
-        if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
+        if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return 0; fi
         report_wait
         sleep 1
     done

@@ -72,11 +72,11 @@ has_enabled_unit() {
 
 # Restore the unit of the previous server, and start it. Called before "||".
 start_saved_unit() { # FOLDER
-    restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return
-    run_program "${SYSTEMCTL[@]}" daemon-reload || return
+    restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return "$?"
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
     note_start
-    run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return
-    reset_failed_unit "$SERVICE_UNIT" || return
+    run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return "$?"
+    reset_failed_unit "$SERVICE_UNIT" || return "$?"
     run_program "${SYSTEMCTL[@]}" restart -- "$SERVICE_UNIT"
 }
 

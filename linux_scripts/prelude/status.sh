@@ -94,7 +94,7 @@ start_of_process() { # PID
 read_server_python() {
     local line
     REPLY=$NOTEBOOK_PYTHON
-    if [[ ! -r $UNIT_FOLDER/$SERVICE_UNIT ]]; then return; fi
+    if [[ ! -r $UNIT_FOLDER/$SERVICE_UNIT ]]; then return 0; fi
     while IFS= read -r line; do
         if [[ $line != ExecStart=* ]]; then continue; fi
         line=${line#*=}
@@ -123,7 +123,7 @@ read_versions() {
 read_certificate_status() {
     local line fingerprint='' subject='' expires=''
     REPLY=null
-    if [[ ! -r $CERTIFICATE_FILE ]]; then return; fi
+    if [[ ! -r $CERTIFICATE_FILE ]]; then return 0; fi
     while IFS= read -r line; do
         case $line in
             *Fingerprint=*)
@@ -168,7 +168,7 @@ read_run() { # FILE
     local -a events=()
     REPLY=null
     mapfile -t events <"$1"
-    if ((${#events[@]} == 0)); then return; fi     # it was interrupted before its first event
+    if ((${#events[@]} == 0)); then return 0; fi     # it was interrupted before its first event
     first=${events[0]} end=${events[-1]}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
@@ -185,7 +185,7 @@ read_run() { # FILE
         if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
     fi
     REPLY=null
-    if [[ ! $run || ! $script ]]; then return; fi
+    if [[ ! $run || ! $script ]]; then return 0; fi
     REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
     REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
 }

@@ -33,7 +33,7 @@ find_deployed_python() {
     DEPLOYED_PYTHON=''
     read_service_file
     file=$REPLY
-    if [[ ! -r $file ]] || ! has_server_record; then return; fi
+    if [[ ! -r $file ]] || ! has_server_record; then return 0; fi
     while IFS= read -r line; do
         if [[ $line =~ ("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)[\"\ ] ]]; then
             DEPLOYED_PYTHON=${BASH_REMATCH[1]}
@@ -71,7 +71,7 @@ has_server_record() {
 read_saved_python() { # FOLDER
     local line=''
     SAVED_PYTHON=''
-    if [[ ! -r $1/python ]]; then return; fi
+    if [[ ! -r $1/python ]]; then return 0; fi
     IFS= read -r line <"$1/python" || true
     if [[ $line =~ ^("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)$ && -x $line ]]; then
         SAVED_PYTHON=$line
@@ -84,11 +84,11 @@ read_kept_python() {
     if has_open_switch; then
         read_saved_python "$SWITCH_FOLDER"
         REPLY=$SAVED_PYTHON
-        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     fi
     read_deployed_python
     REPLY=$DEPLOYED_PYTHON
-    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     read_saved_python "$PREVIOUS_FOLDER"
     REPLY=$SAVED_PYTHON
 }
@@ -102,9 +102,9 @@ has_open_switch() {
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 begin_switch() {
-    if has_open_switch; then return; fi
+    if has_open_switch; then return 0; fi
     read_deployed_python
-    if [[ ! $DEPLOYED_PYTHON ]]; then return; fi
+    if [[ ! $DEPLOYED_PYTHON ]]; then return 0; fi
     RUN_STEP=packages
     if [[ $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]; then
         save_or_refuse
@@ -153,21 +153,21 @@ read_server_files() {
 
 save_server() { # FOLDER
     local file
-    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
+    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return "$?"
     read_server_files
     for file in "${SERVER_FILES[@]}"; do
         if [[ ! -e $file ]]; then continue; fi
-        hold_parent "$file" || return
+        hold_parent "$file" || return "$?"
         cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||
-            problem previous-not-copied 'could not copy {path}' path "$file" || return
+            problem previous-not-copied 'could not copy {path}' path "$file" || return "$?"
     done
-    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return
-    sync -- "$1"/* || return
+    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return "$?"
+    sync -- "$1"/* || return "$?"
 }
 
 # Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
 verify_switch() {
-    if ! has_open_switch; then return; fi
+    if ! has_open_switch; then return 0; fi
     RUN_STEP=check
     report_start verifying-server 'Verifying the server'
     check_apply
@@ -180,7 +180,7 @@ verify_switch() {
     read_saved_python "$SWITCH_FOLDER"
     if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         rm -rf -- "$SWITCH_FOLDER"                 # only the settings are new, or a rollback was cut off
-        return
+        return "$?"
     fi
     rm -rf -- "$PREVIOUS_FOLDER"
     mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"

@@ -7,7 +7,7 @@ UNIT_READ=''                                       # its name, and the propertie
 # UNIT: the named properties, and those that are always used. Their values are the same in every language.
 read_unit() { # NAME [PROPERTY...]
     local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID
-    if [[ $RUN_MODE == test && $UNIT_READ == "$*" ]]; then return; fi   # nothing changes between two steps
+    if [[ $RUN_MODE == test && $UNIT_READ == "$*" ]]; then return 0; fi   # nothing changes between two steps
     UNIT_READ="$*"
     for name in "${@:2}"; do properties+=,$name; done
     UNIT=()
@@ -19,7 +19,7 @@ read_unit() { # NAME [PROPERTY...]
 # Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.
 save_unit() { # NAME
     local before=''
-    if has_record unit "$1"; then return; fi
+    if has_record unit "$1"; then return 0; fi
     if [[ -e $UNIT_FOLDER/$1 ]]; then
         read_unit "$1"
         copy_aside "$UNIT_FOLDER/$1"
@@ -67,16 +67,16 @@ stop_unit() { # NAME
 restore_unit() { # NAME BEFORE
     local state active copy
     if [[ -e $UNIT_FOLDER/$1 ]]; then
-        stop_unit "$1" || return
-        run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
+        stop_unit "$1" || return "$?"
+        run_program "${SYSTEMCTL[@]}" disable -- "$1" || return "$?"
     fi
     state=${2%% *} active=${2#* } copy=${2#* * }
     active=${active%% *}
-    restore_file "$UNIT_FOLDER/$1" "$copy" || return
-    run_program "${SYSTEMCTL[@]}" daemon-reload || return
-    if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
-    if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
-    if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return; fi
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return "$?"
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
+    if [[ ! $2 ]]; then reset_failed_unit "$1" || return "$?"; fi
+    if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return "$?"; fi
+    if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return "$?"; fi
 }
 
 # Undo restores the last change first, and may remove what a unit runs from. So all units are stopped before.

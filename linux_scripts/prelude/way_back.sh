@@ -2,21 +2,22 @@
 # Restore the previous server after a failed upgrade or failed new settings.
 
 SWITCH_PROBLEM=''                                  # of leave_switch_open
+END_REPORTED=''                                    # of report_end
 
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
         problem previous-environment-missing 'the virtual environment of the previous server is missing or '\
-'incomplete' || return
+'incomplete' || return "$?"
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
     LOCK_MARK=$ENVIRONMENT/nbserver.lock
-    stop_service || return
-    bring_back_files "$1" || return
+    stop_service || return "$?"
+    bring_back_files "$1" || return "$?"
     read_saved_address
-    start_saved_service "$1" || return
+    start_saved_service "$1" || return "$?"
     prove_restored
 }
 
@@ -24,7 +25,7 @@ switch_to() { # FOLDER
 # set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
-    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
+    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return "$?"; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
@@ -38,7 +39,7 @@ bring_back_files() { # FOLDER
     if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
     if [[ $text == "$saved" && (! $hash || ! $former || $hash == "$former") ]]; then
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
-        return
+        return "$?"
     fi
     if [[ $hash && $former ]]; then
         # shellcheck disable=SC2004 # the names of SECRETS are text
@@ -46,14 +47,14 @@ bring_back_files() { # FOLDER
         expand_secret "${text//"$former"/@$name@}" "$name"
         text=$REPLY
     fi
-    hold_parent "$NOTEBOOK_FILE" || return
+    hold_parent "$NOTEBOOK_FILE" || return "$?"
     file=$HELD/${NOTEBOOK_FILE##*/}
-    rm -f -- "$file.new" || return
+    rm -f -- "$file.new" || return "$?"
     printf %s "$text" >"$file.new" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$NOTEBOOK_FILE" || return
-    chown -- "$READERS" "$file.new" || return
-    chmod -- "$FILE_MODE" "$file.new" || return
+'then try again' path "$NOTEBOOK_FILE" || return "$?"
+    chown -- "$READERS" "$file.new" || return "$?"
+    chmod -- "$FILE_MODE" "$file.new" || return "$?"
     mv -T -- "$file.new" "$file"
 }
 
@@ -95,16 +96,27 @@ is_switch_to_end() {
         [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
-# In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
-# ignores. Neither is so in a subshell. Prints the number of events and the outcome of the run.
+# What a trap starts ignores the signals that the trap ignores, unless a subshell starts it. Prints the number of events
+# and the outcome of the run. While bash 4.4 runs the EXIT trap of the script, it runs none of a subshell, so `exit`
+# prints as well.
 # shellcheck disable=SC2317 # a trap calls it
 end_switch_in_subshell() {
     (
-        trap 'printf "%s %s\n" "$RUN_EVENTS" "$RUN_OUTCOME" >&5' EXIT
+        trap report_end EXIT
+        trap 'exit "$?"' ERR
+        exit() { report_end; builtin exit "$@"; }
         trap : TERM INT HUP
         RUN_STOPPING='' CHILD='' RUN_ENDING=1
         end_switch 1>&2
+        exit 0
     ) 5>&1
+}
+
+# Once.
+# shellcheck disable=SC2317 # a trap calls it
+report_end() {
+    if [[ ! $END_REPORTED ]]; then printf '%s %s\n' "$RUN_EVENTS" "$RUN_OUTCOME" >&5; fi
+    END_REPORTED=1
 }
 
 # Its last events say what this host runs.
@@ -113,26 +125,26 @@ end_switch() {
     local environment=$ENVIRONMENT
     if [[ $ENVIRONMENT_STARTED ]] && is_set_aside "$ENVIRONMENT"; then
         RUN_STEP=packages
-        return_environment "$ENVIRONMENT" || { report_not_returned; return; }
+        return_environment "$ENVIRONMENT" || { report_not_returned; return 0; }
         ENVIRONMENT_RETURNED=1
     fi
     if ! has_open_switch; then
         report_not_switched
-        return
+        return "$?"
     fi
     RUN_STEP=service
     if [[ $ROLLBACK_BEGUN ]]; then
         end_rollback
-        return
+        return "$?"
     fi
     if is_untouched; then
         rm -rf -- "$SWITCH_FOLDER"
         report_not_switched
-        return
+        return "$?"
     fi
     if [[ -e $SETTINGS_MARK && $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         end_new_settings
-        return
+        return "$?"
     fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
@@ -141,7 +153,7 @@ end_switch() {
         close_switch
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
 'environment {environment} again: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
@@ -168,7 +180,7 @@ end_new_settings() {
         close_switch
         write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
 'previous settings again: {cause}'
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
@@ -211,7 +223,7 @@ end_rollback() {
         close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
 '{environment} again: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
@@ -229,7 +241,7 @@ report_not_switched() {
         use_failure
         write_message "$REPLY" text environment-returned 'could not reinstall the packages, so this host keeps its '\
 'current environment {environment}: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
@@ -265,7 +277,7 @@ remove_environment() { # ENVIRONMENT
         split_line "$line"
         if [[ $LINE_KIND == folder && $LINE_KEY == "$1" ]]; then
             undo_line "$line"
-            return
+            return "$?"
         fi
     done
     return 1

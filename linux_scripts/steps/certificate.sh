@@ -98,7 +98,7 @@ read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
-    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return; fi
+    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return 0; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"

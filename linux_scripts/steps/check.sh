@@ -45,7 +45,7 @@ compare_answers() {
 await_young_server() {
     local -i tenths
     for ((tenths = 0; tenths < 900; tenths++)); do
-        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return; fi
+        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return 0; fi
         if ((tenths % 100 == 50)); then
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' $((tenths / 10)) 90 seconds \
                 port "$NB_NOTEBOOK_PORT"
@@ -138,7 +138,7 @@ read_shown() {
     local address=127.0.0.1 line
     SHOWN='' ANSWERS=()
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
+    if ! is_listening "$NB_NOTEBOOK_PORT"; then return 0; fi
     while IFS= read -r line; do
         case $line in
             Fingerprint=*)

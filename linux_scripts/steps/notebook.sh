@@ -84,7 +84,7 @@ assert_password_hash() {
 read_hash() {
     local text=''
     REPLY=''
-    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return; fi
+    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return 0; fi
     IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
     if [[ $text =~ $HASH_PATTERN ]]; then REPLY=${BASH_REMATCH[1]}; fi
 }
@@ -105,7 +105,7 @@ has_other_salt() {
 
 # If this run has received no hash, the one that this script set before stays.
 keep_password_hash() {
-    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return 0; fi
     read_hash
     if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }

@@ -13,7 +13,7 @@ from tests.linux import rules_bash_4_4, rules_form, rules_messages
 from tests.linux.script_lines import Files, Rule, commands, functions, lines
 
 BUILTINS = set(
-    ": [[ (( break case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split()
+    ": [[ (( break builtin case cd continue declare do done elif else esac exec exit export false fi for if in kill local mapfile printf read return set shift shopt sleep then trap true type umask unset wait while { } ! =".split()
 )
 # Programs that only answer, and programs that change something. Another one is a decision: it is named here.
 ASKING = set(

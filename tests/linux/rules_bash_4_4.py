@@ -42,6 +42,7 @@ NEWER: tuple[tuple[str, str, str], ...] = (
     (r"\btrap -\w*P", "trap -P is of 5.3", "trap -P TERM"),
     (r"\bcompgen -\w*V", "compgen -V is of 5.3", "compgen -V x -A function"),
     (r"\bsource -p", "source -p is of 5.3", "source -p x y"),
+    (r"\breturn *($|[;&|}#])", "return without a status has another meaning in the EXIT trap of 4.4", "if x; then return; fi"),
 )
 # In single quotes, which the lines of code do not have: (pattern, what it is, a line that must not pass)
 NEWER_FORMATS: tuple[tuple[str, str, str], ...] = (

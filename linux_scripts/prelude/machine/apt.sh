@@ -52,7 +52,7 @@ run_apt() { # [OPTION of run_program...] -- ARGUMENT...
 await_locks() { # FILE...
     local -i second
     for ((second = 0; second < 300; second++)); do
-        if ! is_locked "$@"; then return; fi
+        if ! is_locked "$@"; then return 0; fi
         if ((second % 10 == 0)); then
             report_progress waiting-for-package-manager 'Waiting for another package manager to finish' \
                 "$second" 300 seconds
@@ -131,7 +131,7 @@ read_removed_by_apt() { # NAME...
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \
-            packages "$*" || return
+            packages "$*" || return "$?"
     REPLY=$plan
 }
 
@@ -145,10 +145,10 @@ remove_with_apt() { # BEFORE NAME...
     local before=" $1 " name
     local -a purged=()
     shift
-    finish_interrupted_dpkg || return
+    finish_interrupted_dpkg || return "$?"
     for name in "$@"; do
         if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
-    if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return; fi
+    if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return "$?"; fi
     if ((${#purged[@]})); then run_apt -- purge -- "${purged[@]}"; fi
 }

@@ -25,7 +25,7 @@ has_files_of_service() { # FOLDER
 
 # Kind files: a folder that existed before this script, in which files of the service stay.
 restore_files() { # FOLDER
-    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return; fi
+    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return 0; fi
     keep_user_for "$1"
     LINE_STAYS=1
 }
@@ -35,13 +35,13 @@ restore_files() { # FOLDER
 read_lost_files() { # FOLDER
     local user=${ACCESS[$1]%%:*}
     REPLY=''
-    if [[ ! -d $1 ]]; then return; fi
+    if [[ ! -d $1 ]]; then return 0; fi
     case $user,$1/ in
         UNKNOWN,*) REPLY="$(exec stat --format=%u -- "$1") $1" ;;
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
-            if can_service_write "$1" || is_open_by_list "$1"; then return; fi
+            if can_service_write "$1" || is_open_by_list "$1"; then return 0; fi
             IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
             ;;
     esac
@@ -49,7 +49,7 @@ read_lost_files() { # FOLDER
 
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
-    if [[ ! $REPLY ]]; then return; fi
+    if [[ ! $REPLY ]]; then return 0; fi
     fail files-without-user '{path} belongs to {owner}, so the service cannot use it. If an earlier nbserver '\
 'installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, '\
 'change its owner with chown. Then run nbserver apply again' \

@@ -43,7 +43,7 @@ has_open_port() { # PORT ADDRESS
 # The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
     local words
-    if has_open_port "$1" "$2"; then return; fi
+    if has_open_port "$1" "$2"; then return 0; fi
     read_half_rule "$1" "$2"
     save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" "$REPLY"
     case $FIREWALL in
@@ -65,7 +65,7 @@ open_port() { # PORT ADDRESS
 read_half_rule() { # PORT ADDRESS
     local words
     REPLY=''
-    if [[ $FIREWALL != firewalld ]]; then return; fi
+    if [[ $FIREWALL != firewalld ]]; then return 0; fi
     firewalld_words "$1" "$2"
     words=$REPLY REPLY=''
     if firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$words"; then
@@ -86,7 +86,7 @@ restore_firewall_port() { # KEY BEFORE
 close_ufw_port() { # PORT ADDRESS
     if ! type -P ufw >/dev/null; then
         warn_of_removed_firewall ufw "$1"
-        return
+        return "$?"
     fi
     ufw_words "$1" "$2"
     # shellcheck disable=SC2086 # words without spaces
@@ -103,15 +103,15 @@ close_firewalld_port() { # BEFORE PORT ADDRESS [ZONE]
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
         if [[ $1 != now ]]; then
-            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return "$?"
         fi
         if [[ $1 != permanent ]]; then
-            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return "$?"
         fi
     elif [[ $1 == permanent ]]; then
         return 0
     elif type -P firewall-offline-cmd >/dev/null; then
-        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
+        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return "$?"
     else
         warn_of_removed_firewall firewalld "$2"
     fi

@@ -16,7 +16,7 @@ read_future_python() {
     REPLY=''
     read_system
     choose_python
-    if [[ ! -x $PYTHON ]]; then return; fi
+    if [[ ! -x $PYTHON ]]; then return 0; fi
     REPLY=$(exec readlink -e -- "$PYTHON")
     REPLY=${REPLY##*/python}
     REPLY=${REPLY//./}

@@ -15,7 +15,7 @@ declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it
 read_system() {
     local name value file=/etc/os-release
     if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
-    if [[ ! -r $file ]]; then return; fi
+    if [[ ! -r $file ]]; then return 0; fi
     while IFS='=' read -r name value || [[ $name ]]; do
         value=${value%$'\r'}
         value=${value#[\"\']}
@@ -60,7 +60,7 @@ compare_system_packages() { # NAME...
 
 # Once per run, before packages are installed or removed.
 warn_of_unfinished_packages() {
-    if [[ $UNFINISHED_IS_REPORTED ]]; then return; fi
+    if [[ $UNFINISHED_IS_REPORTED ]]; then return 0; fi
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
@@ -79,7 +79,7 @@ install_packages() { # NAME...
     for name in "$@"; do
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
     done
-    if ((${#missing[@]} == 0)); then return; fi
+    if ((${#missing[@]} == 0)); then return 0; fi
     warn_of_unfinished_packages
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
@@ -96,7 +96,7 @@ install_packages() { # NAME...
 # What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
 assert_plan_is_known() { # PLAN NAME...
     local name
-    if [[ $1 ]]; then return; fi
+    if [[ $1 ]]; then return 0; fi
     for name in "${@:2}"; do
         if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
             fail package-plan-empty '{program} does not report what it would install for {packages}, so undo could '\
@@ -116,24 +116,24 @@ restore_packages() { # KEY BEFORE
     keep_installed "${names[@]}"
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing
-        if [[ ${PACKAGES[bash]} ]]; then return; fi
+        if [[ ${PACKAGES[bash]} ]]; then return 0; fi
         problem packages-unreadable 'could not read the list of installed packages. Repair the package database of '\
-'this host, then run nbserver undo again' || return
+'this host, then run nbserver undo again' || return "$?"
     fi
     names=("${INSTALLED[@]}")
-    read_others "${names[@]}" || return
+    read_others "${names[@]}" || return "$?"
     others=$REPLY
     if [[ ! $others ]]; then
         remove_packages "$2" "${names[@]}"
-        return
+        return "$?"
     fi
     for name in "${names[@]}"; do
-        read_others "$name" || return
+        read_others "$name" || return "$?"
         if [[ $REPLY ]]; then kept+=("$name"); else removed+=("$name"); fi
     done
-    if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
+    if ((${#removed[@]})); then read_others "${removed[@]}" || return "$?"; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
-    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
+    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return "$?"
     warn packages-stay 'undo kept the packages {packages}, because other packages that were installed later require '\
 'some of them: {others}' \
         packages "${kept[*]}" others "${others# }"
@@ -150,7 +150,7 @@ remove_packages() { # BEFORE NAME...
 # REPLY: the packages that would be removed with these, except those of the same installation (INSTALLED).
 read_others() { # NAME...
     local name others=''
-    "read_removed_by_$PACKAGE_MANAGER" "$@" || return
+    "read_removed_by_$PACKAGE_MANAGER" "$@" || return "$?"
     for name in $REPLY; do
         if [[ " ${INSTALLED[*]} " != *" $name "* ]]; then others+=" $name"; fi
     done
@@ -159,7 +159,7 @@ read_others() { # NAME...
 
 # Once per run.
 refresh_packages() {
-    if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
+    if [[ $PACKAGES_ARE_FRESH ]]; then return 0; fi
     report_start refreshing-packages 'Refreshing the package lists'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1

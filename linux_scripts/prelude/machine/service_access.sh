@@ -35,9 +35,9 @@ add_service_access() { # PATH
     assert_no_lost_files "$1"
     if has_access_list "$1"; then
         assert_open_by_list "$1"
-        return
+        return "$?"
     fi
-    if can_service_write "$1"; then return; fi
+    if can_service_write "$1"; then return 0; fi
     hold_folder "$1"
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
@@ -47,7 +47,7 @@ add_service_access() { # PATH
 # In a folder with an access list, chmod would give the group nothing, and could give others more: the group bits of its
 # mode are the most that the list allows.
 assert_open_by_list() { # PATH
-    if is_open_by_list "$1"; then return; fi
+    if is_open_by_list "$1"; then return 0; fi
     fail notebook-folder-access-list 'the access control list of {path} does not let the service write to this '\
 'folder. Run setfacl --modify user:{user}:rwx {path}, then run nbserver apply again' path "$1" user "$SERVICE_USER"
 }
@@ -55,7 +55,7 @@ assert_open_by_list() { # PATH
 # A folder for notebooks that this script created belongs to the service, and so do the files in it.
 warn_of_kept_folder() { # PATH
     read_access "$1"
-    if ! can_service_write "$1"; then return; fi
+    if ! can_service_write "$1"; then return 0; fi
     warn earlier-notebook-folder '{path} is the previous notebook.directory, and the service can still write to it. '\
 'Move its files to another folder, or change its owner with chown -R' \
         path "$1"
@@ -63,26 +63,26 @@ warn_of_kept_folder() { # PATH
 
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     keep_user_for "$1"
-    hold_parent "$1" || return
+    hold_parent "$1" || return "$?"
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
         warn folder-kept '{path} was kept, because it contains files' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
-        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
+        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return 0; fi
     fi
     release_user
 }
 
 # A folder for notebooks may have files of the service by now.
 restore_access() { # PATH BEFORE
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     keep_user_for "$1"
-    hold_folder "$1" || return
+    hold_folder "$1" || return "$?"
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
         problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
-            path "$1" access "$2" || return
+            path "$1" access "$2" || return "$?"
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -111,7 +111,7 @@ can_keep_apart() {
     while read -r name value; do
         if [[ $name == CapPrm: ]]; then
             (((16#$value >> 11) & 1))
-            return
+            return "$?"
         fi
     done </proc/self/status
     return 1

@@ -10,7 +10,7 @@ assert_root() {
 
 assert_systemd() {
     met runs-systemd 'this host runs systemd'
-    if [[ -d /run/systemd/system ]]; then return; fi
+    if [[ -d /run/systemd/system ]]; then return 0; fi
     if [[ $NB_HOST == local ]]; then
         fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
 'Set scope = "user" for [hosts.local] in the inventory, which does not require systemd'
@@ -21,7 +21,7 @@ assert_systemd() {
 
 assert_distribution() {
     met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
-    if [[ $PACKAGE_MANAGER ]]; then return; fi
+    if [[ $PACKAGE_MANAGER ]]; then return 0; fi
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope supports only Debian, Ubuntu, '\
 'openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
@@ -36,7 +36,7 @@ assert_distribution() {
 assert_packages_installable() {
     met packages-installable '/usr is writable, so packages can be installed'
     read_mount /usr
-    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
+    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return 0; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
 'running. Use a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
@@ -46,17 +46,17 @@ assert_packages_installable() {
 assert_clock() {
     local now host_time earliest latest
     local -i seconds
-    if [[ ! $RUN_TIME ]]; then return; fi
+    if [[ ! $RUN_TIME ]]; then return 0; fi
     printf -v now '%(%s)T' -1
     printf -v earliest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now - 300))
     printf -v latest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now + 300))
     # Times in this form have the order of their texts. A finding has the seconds.
-    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return; fi
+    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return 0; fi
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
     met clock-right 'the clocks on this host and on the workstation differ by {seconds} s' seconds "$seconds"
-    if ((seconds <= 300)); then return; fi
+    if ((seconds <= 300)); then return 0; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
 '{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true), then try again' \

@@ -20,7 +20,7 @@ has_group() { # NAME
 # Kind user.
 add_user() { # NAME HOME
     local -a options=(--user-group)
-    if has_user "$1"; then return; fi
+    if has_user "$1"; then return 0; fi
     GOOD_ACCOUNT=''
     save_before user "$1" ''
     if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
@@ -33,14 +33,14 @@ restore_user() { # NAME
 'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
-        return
+        return "$?"
     fi
-    end_lingering "$1" || return
+    end_lingering "$1" || return "$?"
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
         'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
 'stop the processes that this user runs), then try again' \
-        userdel "$1" || return
+        userdel "$1" || return "$?"
     run_program --accept '0 6' groupdel "$1"
 }
 
@@ -54,7 +54,7 @@ is_lingering() { # NAME
 end_lingering() { # NAME
     if ! is_lingering "$1"; then return 0; fi
     read_account "$1"
-    rm -f -- "$LINGER_FOLDER/$1" || return
+    rm -f -- "$LINGER_FOLDER/$1" || return "$?"
     if [[ ! $ACCOUNT_NUMBER ]]; then return 0; fi
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "user@$ACCOUNT_NUMBER.service"
 }
@@ -62,11 +62,11 @@ end_lingering() { # NAME
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
     met account-usable 'the user {user} has the expected settings or can be created' user "$1"
-    if [[ $GOOD_ACCOUNT == "$1" ]]; then return; fi
+    if [[ $GOOD_ACCOUNT == "$1" ]]; then return 0; fi
     read_account "$1"
     if [[ ! $ACCOUNT_NUMBER ]]; then
         assert_no_group "$1"
-        return
+        return "$?"
     fi
     assert_account_number "$1"
     assert_account_number_unique "$1"

@@ -27,7 +27,7 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
         run_program --to-its-end --failure zypper-failed \
             '{program} exited with code {exit_code}: {output}. Look up this exit code under EXIT CODES in man zypper, '\
 'fix the error, then try again' \
-            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
+            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return "$?"
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;

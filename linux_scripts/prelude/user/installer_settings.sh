@@ -72,7 +72,7 @@ use_own_index() {
 
 use_option() { # OPTION VARIABLE...
     local value=${CONFIGURED[$1]:-} name
-    if [[ ! $value ]]; then return; fi
+    if [[ ! $value ]]; then return 0; fi
     USED_FROM_PIP+=("$1")
     for name in "${@:2}"; do PROXY+=("$name=$value"); done
 }

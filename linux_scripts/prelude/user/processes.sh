@@ -8,9 +8,9 @@ PROCESS='' PROCESS_SINCE=''                        # of the process that was rea
 read_process() { # FILE
     local pid='' since=''
     PROCESS='' PROCESS_SINCE=''
-    if [[ ! -r $1 ]]; then return; fi
+    if [[ ! -r $1 ]]; then return 0; fi
     read -r pid since <"$1" || true
-    if [[ ! $pid =~ ^[1-9][0-9]*$ ]]; then return; fi
+    if [[ ! $pid =~ ^[1-9][0-9]*$ ]]; then return 0; fi
     process_since "$pid"
     if [[ $REPLY && $REPLY == "$since" ]]; then PROCESS=$pid PROCESS_SINCE=$since; fi
 }
@@ -22,7 +22,7 @@ read_process() { # FILE
 process_since() { # PID
     local line='' boot=''
     REPLY=''
-    if [[ ! -r /proc/$1/stat ]]; then return; fi
+    if [[ ! -r /proc/$1/stat ]]; then return 0; fi
     { IFS= read -r line </proc/"$1"/stat; } 2>/dev/null || true
     { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || true
     line=${line##*) }
@@ -44,7 +44,7 @@ start_process() { # FILE LOG TEXT PROGRAM [ARGUMENT...]
     ) &
     for ((i = 0; i < 100; i++)); do
         read_process "$file"
-        if [[ $PROCESS == "$!" ]]; then return; fi
+        if [[ $PROCESS == "$!" ]]; then return 0; fi
         sleep 0.05
     done
 }
@@ -67,7 +67,7 @@ stop_process() { # FILE
 }
 
 restore_process() { # FILE
-    stop_process "$1" || return
+    stop_process "$1" || return "$?"
     restore_file "$1" ''
 }
 

@@ -32,7 +32,7 @@ assert_own_systemd() {
 
 # Undo could not stop the unit without that systemd.
 assert_systemd_of_record() {
-    if ! has_record unit "$SERVICE_UNIT"; then return; fi
+    if ! has_record unit "$SERVICE_UNIT"; then return 0; fi
     RUN_STEP=service
     assert_own_systemd
 }

@@ -26,18 +26,18 @@ warn_of_kept_folder() { # PATH
 
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    hold_parent "$1" || return
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
+    hold_parent "$1" || return "$?"
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then warn folder-kept '{path} was kept, because it contains files' path "$1"; fi
 }
 
 restore_access() { # PATH BEFORE
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    hold_folder "$1" || return
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
+    hold_folder "$1" || return "$?"
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
         problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
-            path "$1" access "$2" || return
+            path "$1" access "$2" || return "$?"
 }
 
 AS_SERVICE=()                                      # the service runs as the user who runs this

@@ -27,7 +27,7 @@ firewall_test() {
 
 # Once per run.
 note_no_firewall() {
-    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
+    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return 0; fi
     FIREWALL_IS_REPORTED=1
     note no-firewall 'neither ufw nor firewalld is active. If this host has another firewall, allow TCP port {port} '\
 'in it' \

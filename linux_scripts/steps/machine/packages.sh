@@ -14,7 +14,7 @@ packages_test() {
     choose_packages
     if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
         compare_environment
-        return
+        return "$?"
     fi
     warn_of_repair
     compare_system_packages "${NOTEBOOK_PACKAGES[@]}"
@@ -29,7 +29,7 @@ packages_apply() {
 }
 
 choose_packages() {
-    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return 0; fi
     if [[ $NB_PYTHON_VERSION ]]; then
         fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
 'because distribution packages require the default Python version. Remove python.version from the inventory'
@@ -63,7 +63,7 @@ warn_of_repair() {
 
 install_environment() {
     keep_environment
-    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
+    if [[ $ENVIRONMENT_KEPT ]]; then return 0; fi
     read_package_environment
     start_environment
     fill_environment

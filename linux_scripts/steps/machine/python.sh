@@ -26,7 +26,7 @@ python_apply() {
 assert_python_version() {
     local package=${PYTHON_PACKAGES[0]} version
     version=${PACKAGES[$package]%%[!0-9.]*}
-    if [[ ! $version ]]; then return; fi
+    if [[ ! $version ]]; then return 0; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
         fail python-too-old '{system} provides version {version} of {package}, but Python 3.10 or newer is required. '\
 'Set python.version in the inventory to a newer version that this distribution provides' \

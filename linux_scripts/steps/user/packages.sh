@@ -13,7 +13,7 @@ packages_test() {
 
 packages_apply() {
     keep_environment
-    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
+    if [[ $ENVIRONMENT_KEPT ]]; then return 0; fi
     read_package_environment
     start_environment
     read_own_package_environment

@@ -34,7 +34,7 @@ choose_own_python() {
     done
     for PYTHON in "${candidates[@]}" "$NB_PYTHON_PROGRAM"; do
         if [[ ! -f $PYTHON || ! -x $PYTHON ]]; then continue; fi
-        if "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return; fi
+        if "$PYTHON" -I -c "$PYTHON_IS_GOOD" "$wanted" 2>/dev/null; then return 0; fi
     done
     refuse_own_python "${names[0]}"
 }

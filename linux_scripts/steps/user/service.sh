@@ -18,7 +18,7 @@ service_apply() {
     if [[ $EUID -eq 0 ]]; then warn_of_root; fi
     if ! is_unit; then
         process_apply
-        return
+        return "$?"
     fi
     add_missing_parents "$UNIT_FOLDER/default.target.wants/$SERVICE_UNIT"
     warn_of_logout
