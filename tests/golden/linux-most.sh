@@ -26,15 +26,15 @@
 #   567  places                 Name the places of a server for the whole machine, which root sets up.
 #   641  json                   Read and write JSON strings in bash alone.
 #   737  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   867  events                 Report events: lines of JSON, which are the only output of this script.
-#   952  findings               Report in mode check which requirements this host meets, one finding for each.
-#  1017  host_log               Write to the system log which script changes this host, and keep the script.
-#  1050  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1188  lock                   Allow only one run at a time to change this host.
-#  1240  left_program           Stop a program that an interrupted run left running.
-#  1301  record                 Record the previous state of everything that is changed, and restore it.
-#  1445  programs               Run other programs until they exit, and report their output.
-#  1602  paths                  Open folders without following links, and find out who could replace them.
+#   866  events                 Report events: lines of JSON, which are the only output of this script.
+#   951  findings               Report in mode check which requirements this host meets, one finding for each.
+#  1016  host_log               Write to the system log which script changes this host, and keep the script.
+#  1049  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1187  lock                   Allow only one run at a time to change this host.
+#  1239  left_program           Stop a program that an interrupted run left running.
+#  1300  record                 Record the previous state of everything that is changed, and restore it.
+#  1444  programs               Run other programs until they exit, and report their output.
+#  1601  paths                  Open folders without following links, and find out who could replace them.
 #  1763  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1842  folders                Create folders, and set who may use them.
 #  1925  files                  Write text files, and restore the files that were replaced.
@@ -64,36 +64,36 @@
 #  4400  installed_files        Compare the files of the environment with those that were installed.
 #  4548  installed_packages     Compare the packages in the environment with those that were installed from the lock.
 #  4610  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4834  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4859  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4996  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5237  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5403  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5481  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5669  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5948  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6147  server_life            Restart or stop the installed server: modes restart and stop.
-#  6281  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6410  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6542  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6588  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6923  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7031  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7066  server_log             Send the log of the notebook server: mode logs.
-#  7135  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4835  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4860  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4997  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5238  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5404  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5482  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5670  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5961  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6160  server_life            Restart or stop the installed server: modes restart and stop.
+#  6294  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6423  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6555  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6601  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6936  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7044  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7079  server_log             Send the log of the notebook server: mode logs.
+#  7148  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7174  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7208  python                 Install Python from the distribution.
-#  7266  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7337  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7350  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7369  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7477  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7677  service                Run the notebook server as a service that starts with the system.
-#  7816  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7883  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8035  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8126  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7187  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7221  python                 Install Python from the distribution.
+#  7279  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7350  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7363  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7382  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7490  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7690  service                Run the notebook server as a service that starts with the system.
+#  7829  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7896  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8048  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8139  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -793,7 +793,7 @@ write_message() { # EVENT FIELD CODE TEXT [NAME VALUE]... -- [KEY VALUE]...
 warn() { # CODE TEXT [NAME VALUE]...
     if [[ $FINDING ]]; then
         write_finding warning "$@"
-        return
+        return "$?"
     fi
     write_message warning text "$@"
 }
@@ -850,7 +850,6 @@ line_of_step() {
 
 # REPLY: the last line that bash or a program has written to standard error since the last call. The bootstrap makes
 # standard error a file; run by hand it is a terminal, which already shows the line.
-# In a trap, a plain `return` would return the status of what failed.
 read_last_error() {
     local -a lines=()
     REPLY=''
@@ -960,7 +959,7 @@ FINDING_STATE='' FOUND=()                          # what was reported about it;
 require() { # NAME FUNCTION [ARGUMENT...]
     if [[ $RUN_MODE != check ]]; then
         "${@:2}"
-        return
+        return "$?"
     fi
     REPLY=$(report_finding "$@")
     RUN_EVENTS=${REPLY% *}
@@ -1143,7 +1142,7 @@ read_mode() { # MODE
     local name names=''
     if [[ $1 != events && ${MODES[$1]-} ]]; then
         RUN_MODE=$1
-        return
+        return "$?"
     fi
     while IFS= read -r name; do
         if [[ $name != events ]]; then names+=", $name"; fi
@@ -1174,7 +1173,7 @@ name_run() {
 # A run by hand has no envelope, and asks for the secret.
 request_secret() { # NAME PROMPT
     local typed
-    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return; fi
+    if [[ ${SECRETS[$1]+known} || $RUN_MODE != @(apply|rotate|set-password) ]]; then return 0; fi
     if ! : 2>/dev/null >/dev/tty; then
         fail no-terminal 'cannot ask for {name} without a terminal. Run this script in a terminal, or use nbserver '\
 'apply' \
@@ -1232,8 +1231,8 @@ exit_lock() {
 # REPLY: who holds the lock, or ''. If the lock is free, the text in its file is from a run that crashed.
 lock_owner() {
     REPLY=''
-    if [[ ! -e $LOCK_FILE ]]; then return; fi
-    if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return; fi
+    if [[ ! -e $LOCK_FILE ]]; then return 0; fi
+    if flock --shared --nonblock 7 7<"$LOCK_FILE"; then return 0; fi
     IFS= read -r REPLY <"$LOCK_FILE" || true
 }
 
@@ -1278,12 +1277,12 @@ end_left_program() {
 await_left_program() {
     local session='' run='' to_its_end=''
     local -i tenths
-    if [[ ! -e $PROGRAM_FILE ]]; then return; fi
+    if [[ ! -e $PROGRAM_FILE ]]; then return 0; fi
     read -r session run to_its_end <"$PROGRAM_FILE" || true
-    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return; fi
+    if [[ ! $session =~ ^[1-9][0-9]*$ || ! $run ]]; then return 0; fi
     for ((tenths = 0; tenths < 3000; tenths++)); do
         read_left_processes "$session" "$run"
-        if ((${#LEFT[@]} == 0)); then return; fi
+        if ((${#LEFT[@]} == 0)); then return 0; fi
         if ((tenths == 0)); then
             warn waiting-for-left-program 'run {run} was interrupted, but a program that it started is still running '\
 '(process {id}). Waiting for it to exit' run "$run" id "${LEFT[0]}"
@@ -1316,7 +1315,7 @@ LINE_STAYS=''                                      # restore_KIND sets it: a lat
 read_record() {
     local line number=0
     RECORD=()
-    if [[ ! -e $RECORD_FILE ]]; then return; fi
+    if [[ ! -e $RECORD_FILE ]]; then return 0; fi
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
@@ -1341,7 +1340,7 @@ split_line() { # LINE
 # Only the first change of a thing is recorded.
 save_before() { # KIND KEY BEFORE
     local key before=null
-    if has_record "$1" "$2"; then return; fi
+    if has_record "$1" "$2"; then return 0; fi
     json_string "$2"
     key=$REPLY
     if [[ $3 ]]; then
@@ -1364,12 +1363,12 @@ has_record() { # KIND KEY
 # Restore one thing, and remove its line from the record.
 undo_line() { # LINE
     split_line "$1"
-    check_line || return
+    check_line || return "$?"
     PROBLEM='' LINE_STAYS=''
     read_last_error                                # an earlier error is not about this line
-    "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return
+    "restore_$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE" || return "$?"
     if [[ $LINE_STAYS ]]; then return 0; fi
-    remove_line "$1" || return
+    remove_line "$1" || return "$?"
     shorten_key
     write_event restored kind "$LINE_KIND" what "$REPLY"
 }
@@ -1390,12 +1389,12 @@ check_line() {
     if [[ $(type -t "restore_$LINE_KIND") != function ]]; then
         problem unknown-kind 'this nbserver release cannot undo changes of the kind "{kind}", which another release '\
 'made on this host. Run nbserver undo with that release' \
-            kind "$LINE_KIND" || return
+            kind "$LINE_KIND" || return "$?"
     fi
     if ! is_of_nbserver "$LINE_KIND" "$LINE_KEY" "$LINE_BEFORE"; then
         problem not-of-nbserver '{path}, the list of what undo restores, contains a "{kind}" line that nbserver did '\
 'not write. Find out who added this line, remove it, then try again' \
-            path "$RECORD_FILE" kind "$LINE_KIND" || return
+            path "$RECORD_FILE" kind "$LINE_KIND" || return "$?"
     fi
 }
 
@@ -1614,46 +1613,46 @@ declare -A OWNERS=()                               # of read_owners: folder -> N
 GUARDED=()                                         # paths that nobody else may replace, which a plan checks at once
 
 hold_folder() { # PATH
-    take_hold "$1" "$1" || return
+    take_hold "$1" "$1" || return "$?"
     check_path "$1"
 }
 
 # Open the folder that PATH is in, or will be in. OWNER is the number of its future owner; default: root.
 hold_parent() { # PATH [OWNER]
     local folder=${1%/*} owner=${2:-0}
-    take_hold "${folder:-/}" "$1" || return
+    take_hold "${folder:-/}" "$1" || return "$?"
     if [[ -e $HELD/${1##*/} ]]; then owner=$(exec stat --format=%u -- "$HELD/${1##*/}"); fi
     check_path "$1" "$owner"
 }
 
 take_hold() { # FOLDER PATH
     local real
-    hold_by_name "$1" "$2" || return
+    hold_by_name "$1" "$2" || return "$?"
     real=$(exec readlink -- "$HELD")
-    if [[ $real == "$1" ]]; then return; fi
+    if [[ $real == "$1" ]]; then return 0; fi
     can_have_links ||
         problem path-has-link '{path} contains a link and resolves to {real}. Replace the link with a folder' \
-            path "$1" real "$real" || return
+            path "$1" real "$real" || return "$?"
     check_path "$real/x" "$EUID"
 }
 
 # Open a folder for a check only: somebody may replace a part of its path between the look for links and the opening.
 hold_by_name() { # FOLDER PATH
-    check_links "$2" || return
+    check_links "$2" || return "$?"
     { exec 6<"$1/."; } 2>/dev/null ||
         problem folder-not-opened 'could not open the folder {path}. Make sure that it exists, is a folder, and is '\
-'readable, then try again' path "$1" || return
+'readable, then try again' path "$1" || return "$?"
     HELD=/proc/$BASHPID/fd/6 HELD_PATH=$1
 }
 
 check_links() { # PATH
     local path=$1
-    if can_have_links; then return; fi
+    if can_have_links; then return 0; fi
     while [[ $path ]]; do
         if [[ -L $path ]]; then
             problem path-is-link '{path} is a link, and nbserver does not follow links. Replace the link with a '\
 'folder or a bind mount (mount --bind)' \
-                path "$path" || return
+                path "$path" || return "$?"
         fi
         path=${path%/*}
     done
@@ -1676,10 +1675,11 @@ check_owners() { # PATH OWNER
     read_folders_above "$1"
     for folder in "${FOLDERS[@]}"; do
         [[ ${OWNERS[$folder]-} =~ ^([0-9]+)/([0-7]+)/([^/]*)/(.*)$ ]] ||
-            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" || return
+            problem owners-unknown 'could not determine who owns the folders that contain {path}' path "$1" ||
+            return "$?"
         access=("${BASH_REMATCH[@]}")
-        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return
-        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return
+        check_folder_owner "$1" "$2" "$folder" "${access[1]}" "${access[3]}" || return "$?"
+        check_folder_mode "$1" "$folder" "${access[2]}" "${access[4]}" || return "$?"
     done
 }
 
@@ -1712,7 +1712,7 @@ read_all_owners() { # PATH...
     local -a paths=("$@")
     local -A distinct=()
     if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
-        if [[ ${OWNERS[$1]+known} ]]; then return; fi
+        if [[ ${OWNERS[$1]+known} ]]; then return 0; fi
         paths+=("${GUARDED[@]}")
     fi
     for path in "${paths[@]}"; do
@@ -1735,7 +1735,7 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
     if ((mode & others_write)); then
         problem folder-writable-by-all 'every user can write to {folder} and could replace {path}. Run chmod o-w '\
 '{folder}' \
-            folder "$2" path "$1" || return
+            folder "$2" path "$1" || return "$?"
     fi
     is_own_group "$2" ||
         problem folder-writable-by-group 'the group {group}, or a user in the access control list, can write to '\
@@ -1774,7 +1774,7 @@ is_system_folder() { # PATH
         "$DATA_FOLDER"/*) return 1 ;;
         /var/lib/?*/*)                             # another program's, unless it is new or this script created it
             [[ -e $1 ]] && ! has_record data_folder "$1" && ! can_have_links
-            return
+            return "$?"
             ;;
     esac
     if can_have_links; then return 1; fi           # this user cannot write in the folders below
@@ -1831,10 +1831,10 @@ check_location() { # PATH
     done
     owner=${OWNERS[${folder:-/}]-}
     if can_have_links; then
-        take_hold "${folder:-/}" "$1" || return
+        take_hold "${folder:-/}" "$1" || return "$?"
         check_path "$path" "${owner%%/*}"
     else
-        hold_by_name "${folder:-/}" "$1" || return
+        hold_by_name "${folder:-/}" "$1" || return "$?"
         check_owners "$path" "${owner%%/*}"
     fi
 }
@@ -1854,14 +1854,14 @@ read_access() { # PATH...
     local -a paths=("$@") existing=() lines=()
     local -i i
     if [[ $RUN_MODE == @(test|status) ]]; then     # nothing changes between two steps
-        if [[ ${ACCESS[$1]+known} ]]; then return; fi
+        if [[ ${ACCESS[$1]+known} ]]; then return 0; fi
         paths+=("${COMPARED[@]}")
     fi
     for path in "${paths[@]}"; do
         ACCESS[$path]=''
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
-    if ((${#existing[@]} == 0)); then return; fi
+    if ((${#existing[@]} == 0)); then return 0; fi
     mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]%/*}
@@ -1897,11 +1897,11 @@ add_folder() { # PATH OWNER MODE
 
 # The mark of an environment is removed first: after an interruption, the rest is not mistaken for a complete one.
 restore_folder() { # PATH
-    forget_files "$1" || return
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
-    hold_folder "$1" || return
-    rm -f -- "$HELD/nbserver.lock" || return
-    hold_parent "$1" || return
+    forget_files "$1" || return "$?"
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
+    hold_folder "$1" || return "$?"
+    rm -f -- "$HELD/nbserver.lock" || return "$?"
+    hold_parent "$1" || return "$?"
     report_start removing-folder 'Removing {path}' path "$1"
     rm -rf --one-file-system -- "${HELD:?}/${1##*/}" ||
         problem folder-not-removed 'could not remove some files in {path}' path "$1"
@@ -1910,7 +1910,7 @@ restore_folder() { # PATH
 # Kind access: owner and mode of a folder that existed before this script.
 set_access() { # PATH OWNER MODE
     hold_folder "$1"
-    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return; fi
+    if [[ $(exec stat --dereference --format="$OWNER_FORMAT %a" -- "$HELD") == "$2 $3" ]]; then return 0; fi
     save_access "$1"
     chown -- "$2" "$HELD"
     chmod -- "00$3" "$HELD"                        # 00 also removes setuid, setgid, and the sticky bit
@@ -1918,7 +1918,7 @@ set_access() { # PATH OWNER MODE
 
 # After hold_folder. A folder that this script created needs no such record.
 save_access() { # PATH
-    if has_record folder "$1" || has_record data_folder "$1"; then return; fi
+    if has_record folder "$1" || has_record data_folder "$1"; then return 0; fi
     save_before access "$1" "$(exec stat --dereference --format='%u:%g %a' -- "$HELD")"
 }
 
@@ -1946,7 +1946,7 @@ has_text() { # FILE TEXT [SECRET [around]]
     if [[ ! $secret || (${SECRETS[$secret]+known} && ${4:-} != around) || $rest != *"$mark"* ]]; then
         expand_secret "$rest" "$secret"
         [[ $is == "$REPLY" ]]
-        return
+        return "$?"
     fi
     if [[ $is != "${rest%%"$mark"*}"* ]]; then return 1; fi
     while [[ $rest == *"$mark"* ]]; do
@@ -1981,7 +1981,7 @@ write_whole() { # PATH OWNER MODE TEXT
 
 # Kind file. A file that existed is copied into the state folder: the record never has the text of a file.
 save_file_before() { # PATH
-    if has_record file "$1"; then return; fi
+    if has_record file "$1"; then return 0; fi
     REPLY=''
     if [[ -e $1 ]]; then copy_aside "$1"; fi
     save_before file "$1" "$REPLY"
@@ -1997,10 +1997,10 @@ copy_aside() { # PATH
 }
 
 restore_file() { # PATH BEFORE
-    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return; fi
-    hold_parent "$1" || return
+    if [[ ! $2 && ! -e ${1%/*} && ! -L ${1%/*} ]]; then return 0; fi
+    hold_parent "$1" || return "$?"
     local file=$HELD/${1##*/}
-    rm -f -- "$file.new" || return                 # from a run that was interrupted while it wrote the file
+    rm -f -- "$file.new" || return "$?"                 # from a run that was interrupted while it wrote the file
     if [[ $2 ]]; then
         { cp -a -T -- "$2" "$file.new" && mv -T -- "$file.new" "$file"; } ||
             problem copy-not-restored 'could not restore the saved copy {copy}' copy "$2"
@@ -2101,7 +2101,7 @@ add_data_folder() { # PATH
 # Create the missing folders above it. Undo removes them if they are empty.
 add_missing_parents() { # PATH
     local parent=${1%/*}
-    if [[ ! $parent || -d $parent ]]; then return; fi
+    if [[ ! $parent || -d $parent ]]; then return 0; fi
     add_missing_parents "$parent"
     create_data_folder "$parent" "$PARENT_MODE"
 }
@@ -2142,7 +2142,7 @@ PAGE_FAILED=''                                     # whether this run could not 
 
 compare_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb
-    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} || $PAGE_FAILED ]] || ! can_read_state; then return 0; fi
     if is_page_due "$file"; then
         differs first-page-differs '{path}' 'missing or outdated' 'as in this script' path "$file"
     fi
@@ -2150,7 +2150,7 @@ compare_first_page() {
 
 add_first_page() {
     local file=$NB_NOTEBOOK_DIRECTORY/Welcome.ipynb hash
-    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return; fi
+    if [[ ! ${FIRST_PAGE#$'\n'} ]] || ! is_page_due "$file"; then return 0; fi
     read_page_hash
     hash=$REPLY
     read_page_state "$file"
@@ -2221,9 +2221,9 @@ read_page_hash() {
 # REPLY: `absent`, the SHA-256 of the file, or `other`. At most a mebibyte is read, and nothing but a plain file.
 read_page_state() { # PATH
     REPLY=absent
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     REPLY=other
-    if [[ ! -f $1 || -L $1 ]]; then return; fi
+    if [[ ! -f $1 || -L $1 ]]; then return 0; fi
     read_service_user
     read -r REPLY _ < <(
         instead_of_subshell "${1%/*}" dd if="./${1##*/}" bs=1M count=1 iflag=nofollow,nonblock 2>/dev/null | sha256sum
@@ -2238,7 +2238,7 @@ read_page_states() { # PATH
         if [[ $line != *"\",\"kind\":\"first_page\",\"key\":$REPLY,\"before\":\""* ]]; then continue; fi
         line=${line##*:\"}
         REPLY=${line%\"\}}
-        return
+        return "$?"
     done
     REPLY=absent
 }
@@ -2257,7 +2257,7 @@ set_page_states() { # PATH STATES
 
 restore_first_page() { # PATH STATES
     read_page_state "$1"
-    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return; fi
+    if [[ $REPLY == absent || " $2 " != *" $REPLY "* ]]; then return 0; fi
     for_page "${1%/*}" rm -f -- "./${1##*/}" || problem file-not-removed 'could not remove {path}' path "$1"
 }
 
@@ -2288,7 +2288,7 @@ has_files_of_service() { # FOLDER
 
 # Kind files: a folder that existed before this script, in which files of the service stay.
 restore_files() { # FOLDER
-    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return; fi
+    if [[ ! -e $1 ]] || ! has_files_of_service "$1"; then return 0; fi
     keep_user_for "$1"
     LINE_STAYS=1
 }
@@ -2298,13 +2298,13 @@ restore_files() { # FOLDER
 read_lost_files() { # FOLDER
     local user=${ACCESS[$1]%%:*}
     REPLY=''
-    if [[ ! -d $1 ]]; then return; fi
+    if [[ ! -d $1 ]]; then return 0; fi
     case $user,$1/ in
         UNKNOWN,*) REPLY="$(exec stat --format=%u -- "$1") $1" ;;
         root,* | "$SERVICE_USER",*) ;;
         *,"$DATA_FOLDER"/*) REPLY="$user $1" ;;
         *)
-            if can_service_write "$1" || is_open_by_list "$1"; then return; fi
+            if can_service_write "$1" || is_open_by_list "$1"; then return 0; fi
             IFS= read -r REPLY < <(find "$1" -xdev -nouser -printf '%U %p' -quit) || true
             ;;
     esac
@@ -2312,7 +2312,7 @@ read_lost_files() { # FOLDER
 
 assert_no_lost_files() { # FOLDER
     read_lost_files "$1"
-    if [[ ! $REPLY ]]; then return; fi
+    if [[ ! $REPLY ]]; then return 0; fi
     fail files-without-user '{path} belongs to {owner}, so the service cannot use it. If an earlier nbserver '\
 'installation created it, run chown --recursive --no-dereference --from={owner} {service} {folder}; otherwise, '\
 'change its owner with chown. Then run nbserver apply again' \
@@ -2356,9 +2356,9 @@ add_service_access() { # PATH
     assert_no_lost_files "$1"
     if has_access_list "$1"; then
         assert_open_by_list "$1"
-        return
+        return "$?"
     fi
-    if can_service_write "$1"; then return; fi
+    if can_service_write "$1"; then return 0; fi
     hold_folder "$1"
     save_access "$1"
     chown -- ":$SERVICE_USER" "$HELD"
@@ -2368,7 +2368,7 @@ add_service_access() { # PATH
 # In a folder with an access list, chmod would give the group nothing, and could give others more: the group bits of its
 # mode are the most that the list allows.
 assert_open_by_list() { # PATH
-    if is_open_by_list "$1"; then return; fi
+    if is_open_by_list "$1"; then return 0; fi
     fail notebook-folder-access-list 'the access control list of {path} does not let the service write to this '\
 'folder. Run setfacl --modify user:{user}:rwx {path}, then run nbserver apply again' path "$1" user "$SERVICE_USER"
 }
@@ -2376,7 +2376,7 @@ assert_open_by_list() { # PATH
 # A folder for notebooks that this script created belongs to the service, and so do the files in it.
 warn_of_kept_folder() { # PATH
     read_access "$1"
-    if ! can_service_write "$1"; then return; fi
+    if ! can_service_write "$1"; then return 0; fi
     warn earlier-notebook-folder '{path} is the previous notebook.directory, and the service can still write to it. '\
 'Move its files to another folder, or change its owner with chown -R' \
         path "$1"
@@ -2384,26 +2384,26 @@ warn_of_kept_folder() { # PATH
 
 # A folder that has files stays, and so does its line in the record: a later undo checks it again.
 restore_data_folder() { # PATH
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     keep_user_for "$1"
-    hold_parent "$1" || return
+    hold_parent "$1" || return "$?"
     rmdir -- "$HELD/${1##*/}" 2>/dev/null || LINE_STAYS=1
     if [[ $LINE_STAYS ]]; then
         warn folder-kept '{path} was kept, because it contains files' path "$1"
         # If its files are in a folder below it, that folder was already found to have them.
-        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return; fi
+        if [[ " ${USER_IS_KEPT_FOR[*]}" != *" $1/"* ]] && has_files_of_service "$1"; then return 0; fi
     fi
     release_user
 }
 
 # A folder for notebooks may have files of the service by now.
 restore_access() { # PATH BEFORE
-    if [[ ! -e $1 && ! -L $1 ]]; then return; fi
+    if [[ ! -e $1 && ! -L $1 ]]; then return 0; fi
     keep_user_for "$1"
-    hold_folder "$1" || return
+    hold_folder "$1" || return "$?"
     { chown -- "${2% *}" "$HELD" && chmod -- "00${2#* }" "$HELD"; } ||
         problem access-not-restored 'could not set the owner and mode of {path} to {access}' \
-            path "$1" access "$2" || return
+            path "$1" access "$2" || return "$?"
     if has_files_of_service "$1"; then
         save_before files "$1" ''
     else
@@ -2432,7 +2432,7 @@ can_keep_apart() {
     while read -r name value; do
         if [[ $name == CapPrm: ]]; then
             (((16#$value >> 11) & 1))
-            return
+            return "$?"
         fi
     done </proc/self/status
     return 1
@@ -2460,7 +2460,7 @@ has_group() { # NAME
 # Kind user.
 add_user() { # NAME HOME
     local -a options=(--user-group)
-    if has_user "$1"; then return; fi
+    if has_user "$1"; then return 0; fi
     GOOD_ACCOUNT=''
     save_before user "$1" ''
     if has_group "$1"; then options=(--no-user-group --gid "$1"); fi   # from a run that was interrupted
@@ -2473,14 +2473,14 @@ restore_user() { # NAME
 'change their owner, then run nbserver undo again' \
             user "$1" folders "${USER_IS_KEPT_FOR[*]}"
         LINE_STAYS=1
-        return
+        return "$?"
     fi
-    end_lingering "$1" || return
+    end_lingering "$1" || return "$?"
     # 6: the user does not exist. On some systems, userdel removes its group too.
     run_program --accept '0 6' --failure user-not-removed \
         'could not remove the user ({program} exited with code {exit_code}): {output}. Fix this error (for example, '\
 'stop the processes that this user runs), then try again' \
-        userdel "$1" || return
+        userdel "$1" || return "$?"
     run_program --accept '0 6' groupdel "$1"
 }
 
@@ -2494,7 +2494,7 @@ is_lingering() { # NAME
 end_lingering() { # NAME
     if ! is_lingering "$1"; then return 0; fi
     read_account "$1"
-    rm -f -- "$LINGER_FOLDER/$1" || return
+    rm -f -- "$LINGER_FOLDER/$1" || return "$?"
     if [[ ! $ACCOUNT_NUMBER ]]; then return 0; fi
     run_program --accept '0 5' "${SYSTEMCTL[@]}" stop -- "user@$ACCOUNT_NUMBER.service"
 }
@@ -2502,11 +2502,11 @@ end_lingering() { # NAME
 # Refuse an account that add_user would not have created, or a group with its name.
 assert_account() { # NAME HOME
     met account-usable 'the user {user} has the expected settings or can be created' user "$1"
-    if [[ $GOOD_ACCOUNT == "$1" ]]; then return; fi
+    if [[ $GOOD_ACCOUNT == "$1" ]]; then return 0; fi
     read_account "$1"
     if [[ ! $ACCOUNT_NUMBER ]]; then
         assert_no_group "$1"
-        return
+        return "$?"
     fi
     assert_account_number "$1"
     assert_account_number_unique "$1"
@@ -2658,7 +2658,7 @@ declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it
 read_system() {
     local name value file=/etc/os-release
     if [[ ! -r $file ]]; then file=/usr/lib/os-release; fi
-    if [[ ! -r $file ]]; then return; fi
+    if [[ ! -r $file ]]; then return 0; fi
     while IFS='=' read -r name value || [[ $name ]]; do
         value=${value%$'\r'}
         value=${value#[\"\']}
@@ -2703,7 +2703,7 @@ compare_system_packages() { # NAME...
 
 # Once per run, before packages are installed or removed.
 warn_of_unfinished_packages() {
-    if [[ $UNFINISHED_IS_REPORTED ]]; then return; fi
+    if [[ $UNFINISHED_IS_REPORTED ]]; then return 0; fi
     UNFINISHED_IS_REPORTED=1
     "read_unfinished_by_$PACKAGE_MANAGER"
     if [[ $REPLY ]]; then
@@ -2722,7 +2722,7 @@ install_packages() { # NAME...
     for name in "$@"; do
         if [[ ! ${PACKAGES[$name]} ]]; then missing+=("$name"); fi
     done
-    if ((${#missing[@]} == 0)); then return; fi
+    if ((${#missing[@]} == 0)); then return 0; fi
     warn_of_unfinished_packages
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
@@ -2739,7 +2739,7 @@ install_packages() { # NAME...
 # What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
 assert_plan_is_known() { # PLAN NAME...
     local name
-    if [[ $1 ]]; then return; fi
+    if [[ $1 ]]; then return 0; fi
     for name in "${@:2}"; do
         if [[ ! ${PACKAGE_TRACES[$name]} ]]; then
             fail package-plan-empty '{program} does not report what it would install for {packages}, so undo could '\
@@ -2759,24 +2759,24 @@ restore_packages() { # KEY BEFORE
     keep_installed "${names[@]}"
     if ((${#INSTALLED[@]} == 0)); then
         read_packages bash                         # it runs this script; a database that is damaged has nothing
-        if [[ ${PACKAGES[bash]} ]]; then return; fi
+        if [[ ${PACKAGES[bash]} ]]; then return 0; fi
         problem packages-unreadable 'could not read the list of installed packages. Repair the package database of '\
-'this host, then run nbserver undo again' || return
+'this host, then run nbserver undo again' || return "$?"
     fi
     names=("${INSTALLED[@]}")
-    read_others "${names[@]}" || return
+    read_others "${names[@]}" || return "$?"
     others=$REPLY
     if [[ ! $others ]]; then
         remove_packages "$2" "${names[@]}"
-        return
+        return "$?"
     fi
     for name in "${names[@]}"; do
-        read_others "$name" || return
+        read_others "$name" || return "$?"
         if [[ $REPLY ]]; then kept+=("$name"); else removed+=("$name"); fi
     done
-    if ((${#removed[@]})); then read_others "${removed[@]}" || return; fi
+    if ((${#removed[@]})); then read_others "${removed[@]}" || return "$?"; fi
     if [[ $REPLY ]]; then kept=("${names[@]}") removed=(); fi   # each of them could be removed, but not all
-    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return
+    "keep_with_$PACKAGE_MANAGER" "${kept[@]}" || return "$?"
     warn packages-stay 'undo kept the packages {packages}, because other packages that were installed later require '\
 'some of them: {others}' \
         packages "${kept[*]}" others "${others# }"
@@ -2793,7 +2793,7 @@ remove_packages() { # BEFORE NAME...
 # REPLY: the packages that would be removed with these, except those of the same installation (INSTALLED).
 read_others() { # NAME...
     local name others=''
-    "read_removed_by_$PACKAGE_MANAGER" "$@" || return
+    "read_removed_by_$PACKAGE_MANAGER" "$@" || return "$?"
     for name in $REPLY; do
         if [[ " ${INSTALLED[*]} " != *" $name "* ]]; then others+=" $name"; fi
     done
@@ -2802,7 +2802,7 @@ read_others() { # NAME...
 
 # Once per run.
 refresh_packages() {
-    if [[ $PACKAGES_ARE_FRESH ]]; then return; fi
+    if [[ $PACKAGES_ARE_FRESH ]]; then return 0; fi
     report_start refreshing-packages 'Refreshing the package lists'
     "refresh_with_$PACKAGE_MANAGER"
     PACKAGES_ARE_FRESH=1
@@ -2872,7 +2872,7 @@ run_apt() { # [OPTION of run_program...] -- ARGUMENT...
 await_locks() { # FILE...
     local -i second
     for ((second = 0; second < 300; second++)); do
-        if ! is_locked "$@"; then return; fi
+        if ! is_locked "$@"; then return 0; fi
         if ((second % 10 == 0)); then
             report_progress waiting-for-package-manager 'Waiting for another package manager to finish' \
                 "$second" 300 seconds
@@ -2951,7 +2951,7 @@ read_removed_by_apt() { # NAME...
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \
-            packages "$*" || return
+            packages "$*" || return "$?"
     REPLY=$plan
 }
 
@@ -2965,11 +2965,11 @@ remove_with_apt() { # BEFORE NAME...
     local before=" $1 " name
     local -a purged=()
     shift
-    finish_interrupted_dpkg || return
+    finish_interrupted_dpkg || return "$?"
     for name in "$@"; do
         if [[ $before != *" $name "* ]]; then purged+=("$name"); fi
     done
-    if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return; fi
+    if ((${#purged[@]} < $#)); then run_apt -- remove -- "$@" || return "$?"; fi
     if ((${#purged[@]})); then run_apt -- purge -- "${purged[@]}"; fi
 }
 
@@ -3002,7 +3002,7 @@ run_zypper() { # [OPTION of run_program...] -- ARGUMENT...
         run_program --to-its-end --failure zypper-failed \
             '{program} exited with code {exit_code}: {output}. Look up this exit code under EXIT CODES in man zypper, '\
 'fix the error, then try again' \
-            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return
+            "${options[@]}" "${PROXY[@]}" ZYPP_LOCK_TIMEOUT=300 zypper --non-interactive "$@" || return "$?"
         case $EXIT_CODE in
             102) RUN_REBOOT=true ;;
             103) continue ;;
@@ -3113,7 +3113,7 @@ UNIT_READ=''                                       # its name, and the propertie
 # UNIT: the named properties, and those that are always used. Their values are the same in every language.
 read_unit() { # NAME [PROPERTY...]
     local name value properties=LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID
-    if [[ $RUN_MODE == test && $UNIT_READ == "$*" ]]; then return; fi   # nothing changes between two steps
+    if [[ $RUN_MODE == test && $UNIT_READ == "$*" ]]; then return 0; fi   # nothing changes between two steps
     UNIT_READ="$*"
     for name in "${@:2}"; do properties+=,$name; done
     UNIT=()
@@ -3125,7 +3125,7 @@ read_unit() { # NAME [PROPERTY...]
 # Kind unit: its file, and whether it was enabled and active. Called before the unit is stopped.
 save_unit() { # NAME
     local before=''
-    if has_record unit "$1"; then return; fi
+    if has_record unit "$1"; then return 0; fi
     if [[ -e $UNIT_FOLDER/$1 ]]; then
         read_unit "$1"
         copy_aside "$UNIT_FOLDER/$1"
@@ -3173,16 +3173,16 @@ stop_unit() { # NAME
 restore_unit() { # NAME BEFORE
     local state active copy
     if [[ -e $UNIT_FOLDER/$1 ]]; then
-        stop_unit "$1" || return
-        run_program "${SYSTEMCTL[@]}" disable -- "$1" || return
+        stop_unit "$1" || return "$?"
+        run_program "${SYSTEMCTL[@]}" disable -- "$1" || return "$?"
     fi
     state=${2%% *} active=${2#* } copy=${2#* * }
     active=${active%% *}
-    restore_file "$UNIT_FOLDER/$1" "$copy" || return
-    run_program "${SYSTEMCTL[@]}" daemon-reload || return
-    if [[ ! $2 ]]; then reset_failed_unit "$1" || return; fi
-    if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return; fi
-    if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return; fi
+    restore_file "$UNIT_FOLDER/$1" "$copy" || return "$?"
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
+    if [[ ! $2 ]]; then reset_failed_unit "$1" || return "$?"; fi
+    if [[ $state == enabled ]]; then run_program "${SYSTEMCTL[@]}" enable -- "$1" || return "$?"; fi
+    if [[ $active == active ]]; then run_program "${SYSTEMCTL[@]}" start -- "$1" || return "$?"; fi
 }
 
 # Undo restores the last change first, and may remove what a unit runs from. So all units are stopped before.
@@ -3271,11 +3271,11 @@ has_enabled_unit() {
 
 # Restore the unit of the previous server, and start it. Called before "||".
 start_saved_unit() { # FOLDER
-    restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return
-    run_program "${SYSTEMCTL[@]}" daemon-reload || return
+    restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return "$?"
+    run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
     note_start
-    run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return
-    reset_failed_unit "$SERVICE_UNIT" || return
+    run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return "$?"
+    reset_failed_unit "$SERVICE_UNIT" || return "$?"
     run_program "${SYSTEMCTL[@]}" restart -- "$SERVICE_UNIT"
 }
 
@@ -3529,7 +3529,7 @@ has_open_port() { # PORT ADDRESS
 # The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
     local words
-    if has_open_port "$1" "$2"; then return; fi
+    if has_open_port "$1" "$2"; then return 0; fi
     read_half_rule "$1" "$2"
     save_before firewall_port "$FIREWALL $1 $2${FIREWALL_ZONE:+ $FIREWALL_ZONE}" "$REPLY"
     case $FIREWALL in
@@ -3551,7 +3551,7 @@ open_port() { # PORT ADDRESS
 read_half_rule() { # PORT ADDRESS
     local words
     REPLY=''
-    if [[ $FIREWALL != firewalld ]]; then return; fi
+    if [[ $FIREWALL != firewalld ]]; then return 0; fi
     firewalld_words "$1" "$2"
     words=$REPLY REPLY=''
     if firewall-cmd --quiet --zone="$FIREWALL_ZONE" --query-"$words"; then
@@ -3572,7 +3572,7 @@ restore_firewall_port() { # KEY BEFORE
 close_ufw_port() { # PORT ADDRESS
     if ! type -P ufw >/dev/null; then
         warn_of_removed_firewall ufw "$1"
-        return
+        return "$?"
     fi
     ufw_words "$1" "$2"
     # shellcheck disable=SC2086 # words without spaces
@@ -3589,15 +3589,15 @@ close_firewalld_port() { # BEFORE PORT ADDRESS [ZONE]
     read_firewall
     if [[ $FIREWALL == firewalld ]]; then
         if [[ $1 != now ]]; then
-            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return
+            run_program --accept '0 112' firewall-cmd "${zone[@]}" --remove-"$words" || return "$?"
         fi
         if [[ $1 != permanent ]]; then
-            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return
+            run_program --accept '0 112' firewall-cmd --permanent "${zone[@]}" --remove-"$words" || return "$?"
         fi
     elif [[ $1 == permanent ]]; then
         return 0
     elif type -P firewall-offline-cmd >/dev/null; then
-        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return
+        run_program --accept '0 112' firewall-offline-cmd "${zone[@]}" --remove-"$words" || return "$?"
     else
         warn_of_removed_firewall firewalld "$2"
     fi
@@ -4081,7 +4081,7 @@ real_path() { # FOLDER
     while [[ $path ]]; do
         if [[ -L $path ]]; then
             REPLY=$(exec readlink -e -- "$1") || REPLY=/
-            return
+            return "$?"
         fi
         path=${path%/*}
     done
@@ -4145,7 +4145,7 @@ assert_free_space() {
     folder=$REPLY
     if [[ ! $folder ]]; then
         met already-installed 'the packages are already installed'
-        return
+        return "$?"
     fi
     read -r blocks size < <(exec stat --file-system --format='%a %S' -- "$folder")
     megabytes=$((blocks * size / 1000000))
@@ -4164,7 +4164,7 @@ assert_free_inodes() {
     read_installation_folder
     folder=$REPLY
     met inodes-free 'there are enough free inodes'
-    if [[ ! $folder ]]; then return; fi
+    if [[ ! $folder ]]; then return 0; fi
     read -r total free < <(exec stat --file-system --format='%c %d' -- "$folder")
     if ((total && free < 30000)); then
         fail inodes-low 'the file system that contains {folder} has {free} free inodes, but 30,000 are required: each '\
@@ -4200,20 +4200,20 @@ assert_names_resolved() {
     local url=${NB_DOWNLOADS_PROXY:-${NB_DOWNLOADS_MIRROR:-$NB_PACKAGES_INDEX_URL}} name
     met names-resolved 'this host can resolve the names of the servers'
     read_installation_folder
-    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return; fi
+    if [[ ! $REPLY || $NB_DOWNLOADS_SOURCE == push ]]; then return 0; fi
     if [[ ! $NB_DOWNLOADS_PROXY && ${http_proxy-}${https_proxy-}${all_proxy-}${HTTPS_PROXY-}${ALL_PROXY-} ]]; then
-        return
+        return 0
     fi
     if [[ $url ]]; then
         if ! can_resolve "$url"; then
             fail name-not-resolved 'this host cannot resolve the name {name}. Check the name servers of this host '\
 '(/etc/resolv.conf) and the host name in the inventory, then try again' name "$REPLY"
         fi
-        return
+        return 0
     fi
     read_package_servers
     for url in "${SERVERS[@]}"; do
-        if can_resolve "$url"; then return; fi
+        if can_resolve "$url"; then return 0; fi
         name=$REPLY
     done
     if [[ ${name-} ]]; then
@@ -4228,7 +4228,7 @@ can_resolve() { # URL
     REPLY=${1#*://}
     REPLY=${REPLY%%/*}
     REPLY=${REPLY##*@}
-    if [[ $REPLY == '['* ]]; then return; fi
+    if [[ $REPLY == '['* ]]; then return 0; fi
     REPLY=${REPLY%%:*}
     [[ ! $REPLY || $REPLY != *[!0-9.]* ]] ||
         RES_OPTIONS='timeout:2 attempts:1' timeout 10 getent ahosts "$REPLY" >/dev/null 2>&1
@@ -4245,7 +4245,7 @@ read_package_servers() {
             if [[ $line =~ $pattern && " ${SERVERS[*]} " != *" ${BASH_REMATCH[1]} "* ]]; then
                 SERVERS+=("${BASH_REMATCH[1]}")
             fi
-            if ((${#SERVERS[@]} == 3)); then return; fi
+            if ((${#SERVERS[@]} == 3)); then return 0; fi
         done <"$file"
     done
 }
@@ -4262,7 +4262,7 @@ assert_root() {
 
 assert_systemd() {
     met runs-systemd 'this host runs systemd'
-    if [[ -d /run/systemd/system ]]; then return; fi
+    if [[ -d /run/systemd/system ]]; then return 0; fi
     if [[ $NB_HOST == local ]]; then
         fail no-systemd-locally 'the notebook server runs as a systemd unit, but this machine does not run systemd. '\
 'Set scope = "user" for [hosts.local] in the inventory, which does not require systemd'
@@ -4273,7 +4273,7 @@ assert_systemd() {
 
 assert_distribution() {
     met system-supported 'this host runs {name}' name "$SYSTEM_NAME"
-    if [[ $PACKAGE_MANAGER ]]; then return; fi
+    if [[ $PACKAGE_MANAGER ]]; then return 0; fi
     if [[ $NB_HOST == local ]]; then
         fail unsupported-system-locally 'this machine runs {name}, but machine scope supports only Debian, Ubuntu, '\
 'openSUSE, and SLES. Set scope = "user" for [hosts.local] in the inventory' \
@@ -4288,7 +4288,7 @@ assert_distribution() {
 assert_packages_installable() {
     met packages-installable '/usr is writable, so packages can be installed'
     read_mount /usr
-    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return; fi
+    if [[ $MOUNT_OPTIONS != *,ro,* && ! -e /run/ostree-booted ]]; then return 0; fi
     fail system-read-only '{name} is a transactional or read-only system, so packages cannot be installed while it is '\
 'running. Use a host with a writable /usr' \
         name "${SYSTEM_NAME:-this host}"
@@ -4298,17 +4298,17 @@ assert_packages_installable() {
 assert_clock() {
     local now host_time earliest latest
     local -i seconds
-    if [[ ! $RUN_TIME ]]; then return; fi
+    if [[ ! $RUN_TIME ]]; then return 0; fi
     printf -v now '%(%s)T' -1
     printf -v earliest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now - 300))
     printf -v latest '%(%Y-%m-%dT%H:%M:%SZ)T' $((now + 300))
     # Times in this form have the order of their texts. A finding has the seconds.
-    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return; fi
+    if [[ ! $FINDING && $RUN_TIME > $earliest && $RUN_TIME < $latest ]]; then return 0; fi
     printf -v host_time '%(%Y-%m-%dT%H:%M:%SZ)T' "$now"
     seconds=$((now - $(date --utc --date="$RUN_TIME" +%s)))
     seconds=${seconds#-}
     met clock-right 'the clocks on this host and on the workstation differ by {seconds} s' seconds "$seconds"
-    if ((seconds <= 300)); then return; fi
+    if ((seconds <= 300)); then return 0; fi
     if ((seconds > 86400)); then
         fail clock-wrong 'the clock on this host shows {host_time}, but the clock on the workstation shows '\
 '{workstation_time}. Correct the wrong clock (on this host, run timedatectl set-ntp true), then try again' \
@@ -4333,14 +4333,14 @@ FOREIGN_IS_REPORTED=''
 warn_of_foreign_configuration() {
     local path names
     local -a found=()
-    if [[ $FOREIGN_IS_REPORTED ]]; then return; fi
+    if [[ $FOREIGN_IS_REPORTED ]]; then return 0; fi
     FOREIGN_IS_REPORTED=1
     read_foreign_paths
     met no-foreign-configuration 'no configuration from other installations was found'
     for path in "${FOREIGN_PATHS[@]}"; do
         if [[ -e $path && $path != */kernels/python3 ]]; then found+=("$path"); fi
     done
-    if ((${#found[@]} == 0)); then return; fi
+    if ((${#found[@]} == 0)); then return 0; fi
     printf -v names ', %s' "${found[@]:0:10}"
     names=${names#, }
     if ((${#found[@]} <= 10)); then
@@ -4375,7 +4375,7 @@ trust_authorities() { # FILE...
     for REPLY in "$@"; do
         if [[ -f $REPLY && -r $REPLY ]]; then
             PROXY+=("PIP_CERT=$REPLY" "SSL_CERT_FILE=$REPLY")
-            return
+            return "$?"
         fi
     done
     REPLY=''
@@ -4426,7 +4426,7 @@ print_hashes() {
 print_recorded_hashes() {
     local folder hash=',sha256=([A-Za-z0-9_-]{43}),[0-9]*\r?$'
     local -a records=("$ENVIRONMENT"/lib/python3.*/site-packages/*.dist-info/RECORD)
-    if [[ ! -e ${records[0]} ]]; then return; fi
+    if [[ ! -e ${records[0]} ]]; then return 0; fi
     folder=${records[0]%/*/*}
     paste -d ' ' <(print_recorded_digests) <(print_recorded_paths) | sort
 }
@@ -4452,8 +4452,8 @@ list_files() {
 
 # Without lists, an environment is not compared. Undo calls this, too.
 forget_files() { # ENVIRONMENT
-    rm -f -- "$FILE_LISTS/${1##*/}".{files,files.new,sha256} || return
-    if [[ -d $FILE_LISTS ]]; then rmdir --ignore-fail-on-non-empty -- "$FILE_LISTS" || return; fi
+    rm -f -- "$FILE_LISTS/${1##*/}".{files,files.new,sha256} || return "$?"
+    if [[ -d $FILE_LISTS ]]; then rmdir --ignore-fail-on-non-empty -- "$FILE_LISTS" || return "$?"; fi
 }
 
 has_lists() {
@@ -4486,7 +4486,7 @@ compare_installed_files() {
     if ! has_lists; then
         differs files-not-listed 'list of the installed files in {path}' '' 'a complete list' path "$ENVIRONMENT"
         if [[ $RUN_THOROUGH ]]; then compare_recorded_hashes; fi
-        return
+        return "$?"
     fi
     compare_list "$list.files" print_files
     report_changed_files
@@ -4538,7 +4538,7 @@ report_other_content() {
 # Only a warning: kernels and extensions of the site may have been installed into the environment. In user scope, so may
 # anything that a notebook has installed.
 report_added_files() {
-    if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return; fi
+    if ((${#ADDED_FILES[@]} == 0)) || [[ $ADDED_REPORTED ]] || can_notebooks_install; then return 0; fi
     ADDED_REPORTED=1
     warn files-added '{folder} contains files that nbserver did not install ({count}), such as {path}. Check where '\
 'they came from. To remove them, run nbserver apply --repair' \
@@ -4636,12 +4636,12 @@ compare_environment() {
     compare_programs_folder
     if [[ $RUN_REPAIR ]]; then
         differs repair-requested 'packages' 'not checked' 'reinstalled because of --repair'
-        return
+        return "$?"
     fi
     if [[ -r $LOCK_MARK ]]; then mapfile -t lines <"$LOCK_MARK"; fi
     if [[ ${lines[0]:-} != "$NB_PACKAGES_LOCK_SHA256" || ! -x $NOTEBOOK_PYTHON ]]; then
         differs packages 'packages' '' "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     compare_python_of_environment
     compare_packages "${lines[@]:1}"
@@ -4661,7 +4661,7 @@ compare_python_of_environment() {
 # Anybody who could write in this folder could have changed each file in it, and restored its time.
 compare_programs_folder() {
     local -i differing=${#DIFFERENCES[@]}
-    if [[ ! -e $PROGRAMS ]]; then return; fi
+    if [[ ! -e $PROGRAMS ]]; then return 0; fi
     read_access "$PROGRAMS"
     compare_access "$PROGRAMS" "$PROGRAM_OWNER" 755
     if ((${#DIFFERENCES[@]} > differing)); then RUN_THOROUGH=1; fi
@@ -4695,7 +4695,7 @@ start_environment() {
 # A complete environment that is installed again may be the only one that works, also if something in it has changed. So
 # it only gets another name, and it is in use again if the new one cannot be completed.
 set_environment_aside() {
-    if [[ ! -e $LOCK_MARK ]]; then return; fi
+    if [[ ! -e $LOCK_MARK ]]; then return 0; fi
     save_before folder "$SET_ASIDE" ''
     rm -rf --one-file-system -- "$SET_ASIDE"
     mv -T -- "$ENVIRONMENT" "$SET_ASIDE"
@@ -4709,10 +4709,11 @@ is_set_aside() { # ENVIRONMENT
 return_environment() { # ENVIRONMENT
     local line
     { rm -rf --one-file-system -- "$1" && mv -T -- "$1.replaced" "$1"; } ||
-        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" || return
+        problem folder-not-returned 'could not replace {path} with {folder}' path "$1" folder "$1.replaced" ||
+        return "$?"
     for line in "${RECORD[@]}"; do
         split_line "$line"
-        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return; fi
+        if [[ $LINE_KIND == folder && $LINE_KEY == "$1.replaced" ]]; then remove_line "$line" || return "$?"; fi
     done
     write_event restored kind folder what "$1"
 }
@@ -4738,7 +4739,7 @@ is_aside_line() {
 remove_aside() { # LINE
     split_line "$1"
     PROBLEM=''
-    restore_folder "$LINE_KEY" || return
+    restore_folder "$LINE_KEY" || return "$?"
     remove_line "$1"
 }
 
@@ -4849,7 +4850,7 @@ read_future_python() {
     REPLY=''
     read_system
     choose_python
-    if [[ ! -x $PYTHON ]]; then return; fi
+    if [[ ! -x $PYTHON ]]; then return 0; fi
     REPLY=$(exec readlink -e -- "$PYTHON")
     REPLY=${REPLY##*/python}
     REPLY=${REPLY//./}
@@ -4866,7 +4867,7 @@ ANSWER=()                                          # of ask: what openssl and th
 # Only what is not installed yet is downloaded. The first package of the lock is in every index that has the others.
 check_downloads() {
     local line package
-    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE == distribution || $NB_DOWNLOADS_SOURCE == push || -e $LOCK_MARK ]]; then return 0; fi
     line=${LOCK[0]%% *}
     package=${line%%[=\[]*}
     package=${package,,}
@@ -4895,7 +4896,7 @@ assert_page_answers() { # URL PACKAGE VERSION
         ! [[ $1 =~ ^(https?)://([^/@:]+)(:([0-9]{1,5}))?(/[^[:space:]]*)?$ ]]; then
         write_finding unknown url-not-checked 'this download was not checked, because its URL or the proxy requires a '\
 'login, or because this check does not support this kind of URL'
-        return
+        return "$?"
     fi
     read_uptime
     begin=$REPLY
@@ -4912,7 +4913,7 @@ assert_page_answers() { # URL PACKAGE VERSION
         write_finding unknown url-redirects '{url} responded with a redirect (HTTP status {status}), which this check '\
 'does not follow. Open the URL in a browser on this host: it must lead to the package index, not to a login page' \
             url "$1" status "$status"
-        return
+        return "$?"
     fi
     report_answer "$1" "$status" "$seconds" "${fault:-${ANSWER[0]:-no answer}}"
     if [[ ! $offered ]]; then refuse_page "$1" "$2" "$3" "$size" "$seconds"; fi
@@ -4924,7 +4925,7 @@ refuse_page() { # URL PACKAGE VERSION BYTES SECONDS
 'and this part has no link to {package} {version}. Open the URL in a browser on this host: it must be a page of the '\
 'package index or the mirror, not a login page' \
             url "$1" bytes "$4" seconds "$5" package "$2" version "$3"
-        return
+        return "$?"
     fi
     fail page-without-package 'the page {url} has no link to {package} {version}. Open the URL in a browser on this '\
 'host. If it shows the package index or the mirror, add the package to it; otherwise, correct packages.index_url, '\
@@ -4959,11 +4960,11 @@ ask() { # SCHEME HOST PORT PATH
     proxy=${proxy%/}
     if [[ $1 == http ]]; then
         ask_without_tls "${proxy:-$2:${3:-80}}" "$2${3:+:$3}" "${proxy:+http://$2${3:+:$3}}$4"
-        return
+        return "$?"
     fi
     if [[ ! $(type -P openssl) ]]; then
         ANSWER=('openssl is not installed')
-        return
+        return "$?"
     fi
     trust_authorities "${AUTHORITIES[@]}"
     if [[ $REPLY ]]; then options+=(-CAfile "$REPLY"); fi
@@ -5228,7 +5229,7 @@ store_wheels() { # LINE...
 
 # The record does not name the folder: it is part of the state folder, and nothing was there before.
 remove_downloads() {
-    if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return; fi
+    if [[ ! -e $DOWNLOADS && ! -L $DOWNLOADS ]]; then return 0; fi
     hold_folder "$STATE_FOLDER"
     rm -rf --one-file-system -- "${HELD:?}/${DOWNLOADS##*/}"
 }
@@ -5278,7 +5279,7 @@ is_rotated() { # STEP
 read_rotation() {
     local text=''
     ROTATION_RUN='' FORMER_PASSWORD=''
-    if [[ ! -e $ROTATION_FILE ]]; then return; fi
+    if [[ ! -e $ROTATION_FILE ]]; then return 0; fi
     IFS= read -r text <"$ROTATION_FILE" || true
     if [[ ! $text =~ $ROTATION_PATTERN ]]; then
         fail rotation-file-damaged '{path} is not valid, so nbserver cannot determine who may still have access. '\
@@ -5288,7 +5289,7 @@ read_rotation() {
 }
 
 assert_deployed() {
-    if has_record file "$NOTEBOOK_FILE"; then return; fi
+    if has_record file "$NOTEBOOK_FILE"; then return 0; fi
     fail rotate-not-deployed 'this host has no notebook server managed by nbserver, so there is no access to revoke. '\
 'To set up a server, run nbserver apply'
 }
@@ -5296,11 +5297,11 @@ assert_deployed() {
 # The server must start again, so nothing else may be missing. Rules of the firewall and what remains of earlier
 # settings do not matter.
 assert_step_ready() { # STEP
-    if [[ $1 == @(firewall|cleanup) ]]; then return; fi
+    if [[ $1 == @(firewall|cleanup) ]]; then return 0; fi
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
         write_event unchanged
-        return
+        return "$?"
     fi
     write_differences
     fail rotate-needs-apply 'nothing was changed, because this host differs from the settings ({what}) and the '\
@@ -5371,7 +5372,7 @@ read_rotated() { # STEP
 # read, and no link in it is followed.
 set_work_aside() {
     local folder=$SET_ASIDE_FOLDER/$RUN_ID
-    if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return; fi
+    if [[ ! -e $WORK_FOLDER && ! -L $WORK_FOLDER ]]; then return 0; fi
     if [[ -L $WORK_FOLDER || $NB_NOTEBOOK_DIRECTORY/ == "$WORK_FOLDER"/* ]]; then
         fail work-not-separate '{path} cannot be moved, because it is a link or contains the notebooks. Set '\
 'notebook.directory to another folder, or replace the link with a folder, then run nbserver rotate again' \
@@ -5390,7 +5391,7 @@ set_work_aside() {
 assert_rotation_complete() {
     read_rotation
     met no-rotation-open 'no interrupted rotation was found on this host'
-    if [[ ! $ROTATION_RUN ]]; then return; fi
+    if [[ ! $ROTATION_RUN ]]; then return 0; fi
     if ! is_change; then
         warn rotation-incomplete 'nbserver rotate was interrupted (run {run}), so the server stays stopped until the '\
 'rotation is complete. Run nbserver rotate again' run "$ROTATION_RUN"
@@ -5450,7 +5451,7 @@ check_imports() {
             if [[ $line == "${pair%%=*}=="* ]]; then modules+=("${pair#*=}"); fi
         done
     done
-    if ((${#modules[@]} == 0)); then return; fi
+    if ((${#modules[@]} == 0)); then return 0; fi
     report_start importing-packages 'Importing the new packages'
     run_program --failure packages-not-importable \
         'the installed packages cannot be imported ({output}). Set a different packages.lock or python.version in the '\
@@ -5470,7 +5471,7 @@ check_login() {
             Wrong=*) wrong=${line#*=} ;;
         esac
     done < <(timeout 90 "$NOTEBOOK_PYTHON" -I -c "$LOGIN_WITH_PYTHON" "$address" "$NB_NOTEBOOK_PORT" 2>/dev/null)
-    if [[ $page == 200 && $wrong == 401 ]]; then return; fi
+    if [[ $page == 200 && $wrong == 401 ]]; then return 0; fi
     read_service_commands
     fail login-broken 'nobody can log in to the server: the status of its login page is {page} (expected 200), and '\
 'the status of a login with a wrong password is {wrong} (expected 401). Fix the error that the server log ({log}) '\
@@ -5513,7 +5514,7 @@ find_deployed_python() {
     DEPLOYED_PYTHON=''
     read_service_file
     file=$REPLY
-    if [[ ! -r $file ]] || ! has_server_record; then return; fi
+    if [[ ! -r $file ]] || ! has_server_record; then return 0; fi
     while IFS= read -r line; do
         if [[ $line =~ ("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)[\"\ ] ]]; then
             DEPLOYED_PYTHON=${BASH_REMATCH[1]}
@@ -5551,7 +5552,7 @@ has_server_record() {
 read_saved_python() { # FOLDER
     local line=''
     SAVED_PYTHON=''
-    if [[ ! -r $1/python ]]; then return; fi
+    if [[ ! -r $1/python ]]; then return 0; fi
     IFS= read -r line <"$1/python" || true
     if [[ $line =~ ^("$PROGRAMS"/env-[0-9a-f]{8}/bin/python|/usr/bin/python3[0-9.]*)$ && -x $line ]]; then
         SAVED_PYTHON=$line
@@ -5564,11 +5565,11 @@ read_kept_python() {
     if has_open_switch; then
         read_saved_python "$SWITCH_FOLDER"
         REPLY=$SAVED_PYTHON
-        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+        if [[ $REPLY != "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     fi
     read_deployed_python
     REPLY=$DEPLOYED_PYTHON
-    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return; fi
+    if [[ $REPLY && $REPLY != "$NOTEBOOK_PYTHON" ]]; then return 0; fi
     read_saved_python "$PREVIOUS_FOLDER"
     REPLY=$SAVED_PYTHON
 }
@@ -5582,9 +5583,9 @@ has_open_switch() {
 # Called before the first file changes that the server reads. A switch that is open keeps what it saved: the server may
 # already run from the new environment.
 begin_switch() {
-    if has_open_switch; then return; fi
+    if has_open_switch; then return 0; fi
     read_deployed_python
-    if [[ ! $DEPLOYED_PYTHON ]]; then return; fi
+    if [[ ! $DEPLOYED_PYTHON ]]; then return 0; fi
     RUN_STEP=packages
     if [[ $DEPLOYED_PYTHON != "$NOTEBOOK_PYTHON" ]]; then
         save_or_refuse
@@ -5633,21 +5634,21 @@ read_server_files() {
 
 save_server() { # FOLDER
     local file
-    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return
+    rm -rf -- "$1" && mkdir -m 700 -- "$1" || return "$?"
     read_server_files
     for file in "${SERVER_FILES[@]}"; do
         if [[ ! -e $file ]]; then continue; fi
-        hold_parent "$file" || return
+        hold_parent "$file" || return "$?"
         cp -a -T -- "$HELD/${file##*/}" "$1/${file##*/}" ||
-            problem previous-not-copied 'could not copy {path}' path "$file" || return
+            problem previous-not-copied 'could not copy {path}' path "$file" || return "$?"
     done
-    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return
-    sync -- "$1"/* || return
+    printf '%s\n' "$DEPLOYED_PYTHON" >"$1/python" || return "$?"
+    sync -- "$1"/* || return "$?"
 }
 
 # Called when the server has been started from the new environment. Until then, nothing of the old one was removed.
 verify_switch() {
-    if ! has_open_switch; then return; fi
+    if ! has_open_switch; then return 0; fi
     RUN_STEP=check
     report_start verifying-server 'Verifying the server'
     check_apply
@@ -5660,7 +5661,7 @@ verify_switch() {
     read_saved_python "$SWITCH_FOLDER"
     if [[ $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         rm -rf -- "$SWITCH_FOLDER"                 # only the settings are new, or a rollback was cut off
-        return
+        return "$?"
     fi
     rm -rf -- "$PREVIOUS_FOLDER"
     mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
@@ -5670,21 +5671,22 @@ verify_switch() {
 # Restore the previous server after a failed upgrade or failed new settings.
 
 SWITCH_PROBLEM=''                                  # of leave_switch_open
+END_REPORTED=''                                    # of report_end
 
 # Restore what the folder has, start that server, and prove that it answers. Called before "||".
 switch_to() { # FOLDER
     read_saved_python "$1"
     if [[ ! $SAVED_PYTHON ]]; then
         problem previous-environment-missing 'the virtual environment of the previous server is missing or '\
-'incomplete' || return
+'incomplete' || return "$?"
     fi
     NOTEBOOK_PYTHON=$SAVED_PYTHON
     ENVIRONMENT=${SAVED_PYTHON%/bin/python*}
     LOCK_MARK=$ENVIRONMENT/nbserver.lock
-    stop_service || return
-    bring_back_files "$1" || return
+    stop_service || return "$?"
+    bring_back_files "$1" || return "$?"
     read_saved_address
-    start_saved_service "$1" || return
+    start_saved_service "$1" || return "$?"
     prove_restored
 }
 
@@ -5692,7 +5694,7 @@ switch_to() { # FOLDER
 # set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
     local text='' saved hash former='' file name=notebook.password_hash
-    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return; fi
+    if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return "$?"; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
     hash=$REPLY
@@ -5706,7 +5708,7 @@ bring_back_files() { # FOLDER
     if [[ $text =~ $HASH_PATTERN ]]; then former=${BASH_REMATCH[1]}; fi
     if [[ $text == "$saved" && (! $hash || ! $former || $hash == "$former") ]]; then
         restore_file "$NOTEBOOK_FILE" "$1/${NOTEBOOK_FILE##*/}"
-        return
+        return "$?"
     fi
     if [[ $hash && $former ]]; then
         # shellcheck disable=SC2004 # the names of SECRETS are text
@@ -5714,14 +5716,14 @@ bring_back_files() { # FOLDER
         expand_secret "${text//"$former"/@$name@}" "$name"
         text=$REPLY
     fi
-    hold_parent "$NOTEBOOK_FILE" || return
+    hold_parent "$NOTEBOOK_FILE" || return "$?"
     file=$HELD/${NOTEBOOK_FILE##*/}
-    rm -f -- "$file.new" || return
+    rm -f -- "$file.new" || return "$?"
     printf %s "$text" >"$file.new" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$NOTEBOOK_FILE" || return
-    chown -- "$READERS" "$file.new" || return
-    chmod -- "$FILE_MODE" "$file.new" || return
+'then try again' path "$NOTEBOOK_FILE" || return "$?"
+    chown -- "$READERS" "$file.new" || return "$?"
+    chmod -- "$FILE_MODE" "$file.new" || return "$?"
     mv -T -- "$file.new" "$file"
 }
 
@@ -5763,16 +5765,27 @@ is_switch_to_end() {
         [[ ! -e $ROTATION_FILE ]] && { has_open_switch || [[ $ENVIRONMENT_STARTED ]]; }
 }
 
-# In a trap, a plain `return` returns the status of what failed, and what is started ignores the signals that the trap
-# ignores. Neither is so in a subshell. Prints the number of events and the outcome of the run.
+# What a trap starts ignores the signals that the trap ignores, unless a subshell starts it. Prints the number of events
+# and the outcome of the run. While bash 4.4 runs the EXIT trap of the script, it runs none of a subshell, so `exit`
+# prints as well.
 # shellcheck disable=SC2317 # a trap calls it
 end_switch_in_subshell() {
     (
-        trap 'printf "%s %s\n" "$RUN_EVENTS" "$RUN_OUTCOME" >&5' EXIT
+        trap report_end EXIT
+        trap 'exit "$?"' ERR
+        exit() { report_end; builtin exit "$@"; }
         trap : TERM INT HUP
         RUN_STOPPING='' CHILD='' RUN_ENDING=1
         end_switch 1>&2
+        exit 0
     ) 5>&1
+}
+
+# Once.
+# shellcheck disable=SC2317 # a trap calls it
+report_end() {
+    if [[ ! $END_REPORTED ]]; then printf '%s %s\n' "$RUN_EVENTS" "$RUN_OUTCOME" >&5; fi
+    END_REPORTED=1
 }
 
 # Its last events say what this host runs.
@@ -5781,26 +5794,26 @@ end_switch() {
     local environment=$ENVIRONMENT
     if [[ $ENVIRONMENT_STARTED ]] && is_set_aside "$ENVIRONMENT"; then
         RUN_STEP=packages
-        return_environment "$ENVIRONMENT" || { report_not_returned; return; }
+        return_environment "$ENVIRONMENT" || { report_not_returned; return 0; }
         ENVIRONMENT_RETURNED=1
     fi
     if ! has_open_switch; then
         report_not_switched
-        return
+        return "$?"
     fi
     RUN_STEP=service
     if [[ $ROLLBACK_BEGUN ]]; then
         end_rollback
-        return
+        return "$?"
     fi
     if is_untouched; then
         rm -rf -- "$SWITCH_FOLDER"
         report_not_switched
-        return
+        return "$?"
     fi
     if [[ -e $SETTINGS_MARK && $SAVED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then
         end_new_settings
-        return
+        return "$?"
     fi
     report_start switching-back 'Switching back to the previous environment'
     # A run that applies the previous settings again has built no environment, and removes none.
@@ -5809,7 +5822,7 @@ end_switch() {
         close_switch
         write_message "$REPLY" text upgrade-switched-back 'the upgrade failed, so this host runs its previous '\
 'environment {environment} again: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text upgrade-not-switched-back 'the upgrade failed, and nbserver could not switch back '\
@@ -5836,7 +5849,7 @@ end_new_settings() {
         close_switch
         write_message "$REPLY" text settings-restored 'the new settings were not applied, so the server runs with its '\
 'previous settings again: {cause}'
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text settings-not-restored 'the new settings were not applied, and nbserver could not '\
@@ -5879,7 +5892,7 @@ end_rollback() {
         close_switch
         write_message "$REPLY" text rollback-switched-back 'the rollback failed, so this host runs the environment '\
 '{environment} again: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     leave_switch_open
     write_message "$REPLY" text rollback-not-switched-back 'the rollback failed, and nbserver could not switch back '\
@@ -5897,7 +5910,7 @@ report_not_switched() {
         use_failure
         write_message "$REPLY" text environment-returned 'could not reinstall the packages, so this host keeps its '\
 'current environment {environment}: {cause}' environment "$ENVIRONMENT"
-        return
+        return "$?"
     fi
     read_deployed_python
     if [[ ! $DEPLOYED_PYTHON || $DEPLOYED_PYTHON == "$NOTEBOOK_PYTHON" ]]; then return 0; fi
@@ -5933,7 +5946,7 @@ remove_environment() { # ENVIRONMENT
         split_line "$line"
         if [[ $LINE_KIND == folder && $LINE_KEY == "$1" ]]; then
             undo_line "$line"
-            return
+            return "$?"
         fi
     done
     return 1
@@ -6041,7 +6054,7 @@ start_of_process() { # PID
 read_server_python() {
     local line
     REPLY=$NOTEBOOK_PYTHON
-    if [[ ! -r $UNIT_FOLDER/$SERVICE_UNIT ]]; then return; fi
+    if [[ ! -r $UNIT_FOLDER/$SERVICE_UNIT ]]; then return 0; fi
     while IFS= read -r line; do
         if [[ $line != ExecStart=* ]]; then continue; fi
         line=${line#*=}
@@ -6070,7 +6083,7 @@ read_versions() {
 read_certificate_status() {
     local line fingerprint='' subject='' expires=''
     REPLY=null
-    if [[ ! -r $CERTIFICATE_FILE ]]; then return; fi
+    if [[ ! -r $CERTIFICATE_FILE ]]; then return 0; fi
     while IFS= read -r line; do
         case $line in
             *Fingerprint=*)
@@ -6115,7 +6128,7 @@ read_run() { # FILE
     local -a events=()
     REPLY=null
     mapfile -t events <"$1"
-    if ((${#events[@]} == 0)); then return; fi     # it was interrupted before its first event
+    if ((${#events[@]} == 0)); then return 0; fi     # it was interrupted before its first event
     first=${events[0]} end=${events[-1]}
     read_field run "$first"; run=$REPLY
     read_field mode "$first"; mode=$REPLY
@@ -6132,7 +6145,7 @@ read_run() { # FILE
         if [[ $REPLY == "run $run,"* ]]; then outcome=running; fi
     fi
     REPLY=null
-    if [[ ! $run || ! $script ]]; then return; fi
+    if [[ ! $run || ! $script ]]; then return 0; fi
     REPLY="{\"run\":\"$run\",\"mode\":\"$mode\",\"outcome\":\"$outcome\",\"operator\":\"$operator\","
     REPLY+="\"release\":\"$release\",\"script_sha256\":\"$script\",\"started\":\"$started\",\"finished\":\"$finished\"}"
 }
@@ -6192,7 +6205,7 @@ stop_server() {
             'not set to start with the system'
     else
         write_event unchanged
-        return
+        return "$?"
     fi
     make_change keep_stopped
     read_server_process
@@ -6272,7 +6285,7 @@ has_time_to_start() {
 # Every ten seconds.
 report_wait() {
     read_seconds_since "$WAIT_BEGIN"
-    if ((REPLY < WAIT_REPORTED)); then return; fi
+    if ((REPLY < WAIT_REPORTED)); then return 0; fi
     WAIT_REPORTED=$((REPLY + 10))
     report_progress waiting-for-server 'Waiting for the server on TCP port {port}' "$REPLY" "$SERVER_SECONDS" seconds \
         port "$NB_NOTEBOOK_PORT"
@@ -6299,7 +6312,7 @@ roll_back() {
     if has_open_switch && [[ ! -e $PREVIOUS_FOLDER ]]; then   # it was cut off after the verification
         mv -T -- "$SWITCH_FOLDER" "$PREVIOUS_FOLDER"
         write_event unchanged
-        return
+        return "$?"
     fi
     assert_previous
     assert_same_folder
@@ -6317,7 +6330,7 @@ roll_back() {
 
 # An upgrade that was cut off: its switch has the previous environment, and that of the upgrade before may be gone.
 assert_no_open_upgrade() {
-    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return; fi
+    if ! has_open_switch || [[ -e $ROLLBACK_MARK ]]; then return 0; fi
     fail rollback-in-upgrade 'an earlier apply on this host was interrupted. Run nbserver apply, which either '\
 'completes its changes or restores the previous server'
 }
@@ -6342,7 +6355,7 @@ assert_previous() {
     fi
     environment_of "$SAVED_PYTHON"
     ENVIRONMENT=$REPLY
-    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return; fi
+    if [[ $ENVIRONMENT == "$SAVED_PYTHON" ]]; then return 0; fi
     DIFFERENCES=()
     if has_lists; then compare_installed_files; fi
     if ((${#DIFFERENCES[@]})); then
@@ -6393,9 +6406,9 @@ prove_previous() {
 read_previous_status() {
     local file lock='' since=''
     REPLY=null
-    if has_open_switch; then return; fi
+    if has_open_switch; then return 0; fi
     read_saved_python "$PREVIOUS_FOLDER"
-    if [[ ! $SAVED_PYTHON ]]; then return; fi
+    if [[ ! $SAVED_PYTHON ]]; then return 0; fi
     environment_of "$SAVED_PYTHON"
     file=$REPLY/nbserver.lock
     if [[ -r $file ]]; then IFS= read -r lock <"$file" || true; fi
@@ -6433,7 +6446,7 @@ set_password() {
     expand_secret @notebook.password_hash@ notebook.password_hash
     if [[ $REPLY == "$FORMER_HASH" ]]; then
         write_event unchanged
-        if has_current_server; then return; fi
+        if has_current_server; then return 0; fi
     else
         differs rotated-password 'notebook password' 'the previous one' 'a new one'
         make_change write_password_hash
@@ -6456,9 +6469,9 @@ write_password_hash() {
 # one that was replaced here.
 save_password_hash() {
     local text='' file=$SWITCH_FOLDER/${NOTEBOOK_FILE##*/}
-    if [[ ! -e $file ]]; then return; fi
+    if [[ ! -e $file ]]; then return 0; fi
     IFS= read -r -d '' text <"$file" || true
-    if [[ ! $text =~ $HASH_PATTERN ]]; then return; fi
+    if [[ ! $text =~ $HASH_PATTERN ]]; then return 0; fi
     expand_secret "${text//"${BASH_REMATCH[1]}"/"@notebook.password_hash@"}" notebook.password_hash
     write_whole "$file" "$READERS" "$FILE_MODE" "$REPLY"
 }
@@ -6502,7 +6515,7 @@ restart_with_certificate() {
     local lines
     restart_service
     await_certificate
-    if [[ $SHOWN == "$RUN_FINGERPRINT" ]]; then return; fi
+    if [[ $SHOWN == "$RUN_FINGERPRINT" ]]; then return 0; fi
     log_lines print_service_log
     lines=$REPLY
     switch_certificate_back
@@ -6521,11 +6534,11 @@ restart_with_certificate() {
 # SHOWN: the certificate of the port, after the server had 180 seconds to start.
 await_certificate() {
     SHOWN=''
-    if ((EXIT_CODE)); then return; fi
+    if ((EXIT_CODE)); then return 0; fi
     begin_wait
     while has_time_to_start; do
         read_shown
-        if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return; fi
+        if [[ $SHOWN == "$RUN_FINGERPRINT" ]] || has_service_failed; then return 0; fi
         report_wait
         sleep 1
     done
@@ -6556,10 +6569,10 @@ use_key_of_backup() {
     if ! has_sent_certificate; then
         differs restored-key 'private key and certificate' "$RUN_FINGERPRINT" 'from the backup'
         replace_certificate write_sent_certificate
-        return
+        return "$?"
     fi
     write_event unchanged
-    if has_current_server; then return; fi
+    if has_current_server; then return 0; fi
     report_restart                                 # an earlier run was interrupted
     make_change restart_and_check
     prove_server
@@ -6567,7 +6580,7 @@ use_key_of_backup() {
 
 assert_sent_certificate() {
     if [[ ${SECRETS[certificate.chain]-} == -----BEGIN* && ${SECRETS[certificate.key]-} == -----BEGIN* ]]; then
-        return
+        return 0
     fi
     fail restored-key-not-sent 'the private key and certificate in the backup were not sent to this host. Run '\
 'nbserver restore --with-key on the workstation'
@@ -6990,14 +7003,14 @@ if sys.argv[3] == "remove":
 '
 
 compare_with_archive() {
-    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    if [[ ! $RUN_ARCHIVED ]]; then return 0; fi
     RUN_STEP=notebook
     assert_notebooks
     report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" compare
 }
 
 remove_notebooks() {
-    if [[ ! $RUN_ARCHIVED ]]; then return; fi
+    if [[ ! $RUN_ARCHIVED ]]; then return 0; fi
     RUN_STEP=notebook
     report_start removing-notebooks 'Removing the notebooks in {path}' path "$NB_NOTEBOOK_DIRECTORY"
     report_notebooks "$REMOVE_WITH_PYTHON" "$RUN_ARCHIVED" remove
@@ -7049,7 +7062,7 @@ back_up_host_and_key() {
 }
 
 send_file() { # NAME FILE
-    if [[ ! -f $2 || -L $2 ]]; then return; fi
+    if [[ ! -f $2 || -L $2 ]]; then return 0; fi
     send_pieces "$1" 0 <"$2"
 }
 
@@ -7233,7 +7246,7 @@ python_apply() {
 assert_python_version() {
     local package=${PYTHON_PACKAGES[0]} version
     version=${PACKAGES[$package]%%[!0-9.]*}
-    if [[ ! $version ]]; then return; fi
+    if [[ ! $version ]]; then return 0; fi
     if [[ $version == [0-2].* || $version == 3.[0-9] || $version == 3.[0-9].* ]]; then
         fail python-too-old '{system} provides version {version} of {package}, but Python 3.10 or newer is required. '\
 'Set python.version in the inventory to a newer version that this distribution provides' \
@@ -7279,7 +7292,7 @@ packages_test() {
     choose_packages
     if ((${#NOTEBOOK_PACKAGES[@]} == 0)); then
         compare_environment
-        return
+        return "$?"
     fi
     warn_of_repair
     compare_system_packages "${NOTEBOOK_PACKAGES[@]}"
@@ -7294,7 +7307,7 @@ packages_apply() {
 }
 
 choose_packages() {
-    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return; fi
+    if [[ $NB_PACKAGES_SOURCE != distribution ]]; then return 0; fi
     if [[ $NB_PYTHON_VERSION ]]; then
         fail python-version-of-distribution 'packages.source = "distribution" cannot be combined with python.version, '\
 'because distribution packages require the default Python version. Remove python.version from the inventory'
@@ -7328,7 +7341,7 @@ warn_of_repair() {
 
 install_environment() {
     keep_environment
-    if [[ $ENVIRONMENT_KEPT ]]; then return; fi
+    if [[ $ENVIRONMENT_KEPT ]]; then return 0; fi
     read_package_environment
     start_environment
     fill_environment
@@ -7466,7 +7479,7 @@ read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
     RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
-    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return; fi
+    if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return 0; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"
@@ -7560,7 +7573,7 @@ assert_password_hash() {
 read_hash() {
     local text=''
     REPLY=''
-    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return; fi
+    if [[ ! -f $NOTEBOOK_FILE || ! -r $NOTEBOOK_FILE ]]; then return 0; fi
     IFS= read -r -d '' text <"$NOTEBOOK_FILE" || true
     if [[ $text =~ $HASH_PATTERN ]]; then REPLY=${BASH_REMATCH[1]}; fi
 }
@@ -7581,7 +7594,7 @@ has_other_salt() {
 
 # If this run has received no hash, the one that this script set before stays.
 keep_password_hash() {
-    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return; fi
+    if [[ ${SECRETS[notebook.password_hash]+known} ]] || ! has_record file "$NOTEBOOK_FILE"; then return 0; fi
     read_hash
     if [[ $REPLY ]]; then SECRETS[notebook.password_hash]=$REPLY; fi
 }
@@ -7842,7 +7855,7 @@ firewall_test() {
 
 # Once per run.
 note_no_firewall() {
-    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return; fi
+    if [[ $FIREWALL || $FIREWALL_IS_REPORTED ]]; then return 0; fi
     FIREWALL_IS_REPORTED=1
     note no-firewall 'neither ufw nor firewalld is active. If this host has another firewall, allow TCP port {port} '\
 'in it' \
@@ -7927,7 +7940,7 @@ compare_answers() {
 await_young_server() {
     local -i tenths
     for ((tenths = 0; tenths < 900; tenths++)); do
-        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return; fi
+        if is_listening "$NB_NOTEBOOK_PORT" || ! is_server_young; then return 0; fi
         if ((tenths % 100 == 50)); then
             report_progress waiting-for-server 'Waiting for the server on TCP port {port}' $((tenths / 10)) 90 seconds \
                 port "$NB_NOTEBOOK_PORT"
@@ -8020,7 +8033,7 @@ read_shown() {
     local address=127.0.0.1 line
     SHOWN='' ANSWERS=()
     if [[ $NB_NOTEBOOK_IP != '*' ]]; then address=$NB_NOTEBOOK_IP; fi
-    if ! is_listening "$NB_NOTEBOOK_PORT"; then return; fi
+    if ! is_listening "$NB_NOTEBOOK_PORT"; then return 0; fi
     while IFS= read -r line; do
         case $line in
             Fingerprint=*)
@@ -8178,7 +8191,7 @@ apply_step() { # STEP
     test_step "$1"
     if ((${#DIFFERENCES[@]} == 0)); then
         write_event unchanged
-        return
+        return "$?"
     fi
     change_step "$1"
 }
@@ -8259,7 +8272,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
-    if ! is_change; then return; fi
+    if ! is_change; then return 0; fi
     write_host_log state=started
     keep_script
     end_left_program
@@ -8332,7 +8345,7 @@ give_up() { # CODE COMMAND
 
 # The first event has the hash of the script, which only a file has: what a pipe contained is gone.
 assert_script_is_file() {
-    if [[ -f ${BASH_SOURCE[0]} ]]; then return; fi
+    if [[ -f ${BASH_SOURCE[0]} ]]; then return 0; fi
     fail script-is-no-file 'the script must be a file on this host, but it was read from a pipe or an argument. Copy '\
 '{host}.sh to the host, then run on the host: bash {host}.sh' \
         host "$NB_HOST"
