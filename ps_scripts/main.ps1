@@ -154,6 +154,7 @@ function Start-Change {
 function Complete-Run {
     $Run.Step = ''
     if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
+    $Run.Ended = $true
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
@@ -221,18 +222,26 @@ function Invoke-Run {
         Write-Event failed $fields
     }
     finally {
-        try {
-            if (-not $ended) { Stop-Run }
-            Undo-Bracket
-            Complete-Switch
-            if ($Run.Mode -ne 'events') { Complete-Run }
-        }
+        if (-not $ended) { $Run.Outcome = 'stopped' }
+        try { Complete-End -Stopped (-not $ended) }
+        catch { $Run.Ended = $true; throw }   # a stop is not caught
         finally {
-            Close-EventFile
-            Exit-Lock
-            $env:PSModulePath = $ModulePath
+            # A stop interrupts even a block like this one, but only once.
+            try { if (-not $Run.Ended -and $Run.Mode -ne 'events') { Complete-End -Stopped $true } }
+            finally {
+                Close-EventFile
+                Exit-Lock
+                $env:PSModulePath = $ModulePath
+            }
         }
     }
+}
+
+function Complete-End([bool]$Stopped) {
+    if ($Stopped) { Stop-Output }
+    Undo-Bracket
+    Complete-Switch
+    if ($Run.Mode -ne 'events') { Complete-Run }
 }
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
@@ -249,9 +258,8 @@ function Undo-Bracket {
 }
 
 # The workstation stopped the pipeline, perhaps between writing an event and counting it.
-function Stop-Run {
+function Stop-Output {
     $Run.Stopped = $true
-    $Run.Outcome = 'stopped'
     if ($Run.EventFile) { $Run.Events = @(Read-CompleteLine $Run.EventFile).Count }
 }
 

@@ -41,6 +41,7 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
+    Ended = $false                                       # it has reverted its temporary changes, and reported its end
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''

@@ -23,111 +23,111 @@
 #   318  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   550  run                    Check the language mode, and set the module path and the state of this run.
-#   631  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   721  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   759  events                 Report events: lines of JSON, which are the only output of this script.
-#   861  findings               Report in mode check which requirements this host meets, one finding for each.
-#   908  host_log               Write to the Windows event log which script changes this host.
-#   940  kept_script            Save a copy of each script that changes this host.
-#   960  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1064  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1136  lock                   Allow only one run at a time to change this host.
-#  1203  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1285  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1428  access                 Set and check access lists: who may read and change a folder.
-#  1504  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1541  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1643  registry               Read values in the registry.
-#  1654  registry_values        Compare, set, and restore values in the registry.
-#  1688  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1808  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1906  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1945  removal                Remove folders with all their contents, but never follow links in them.
-#  2033  set_aside              Set a folder aside until another one has taken its place.
-#  2085  path_access            Find other accounts that could replace a folder with another folder.
-#  2136  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2193  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2350  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2447  starter                Define the Python program that starts the server, the same as on Linux.
-#  2686  server_command         Define the command line of the server, and what it was started with.
-#  2705  left_program           Stop a program that an interrupted run left running.
-#  2770  programs               Run other programs until they exit, and report their output.
-#  2909  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2928  web_requests           Send requests to web servers, and report why one did not respond.
-#  3001  downloads              Download files into the cache, and check their hashes before they are used.
-#  3169  sources                Download a program from one of several sources.
-#  3247  delivered_programs     Use program files that the workstation has sent.
-#  3278  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3367  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3443  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3499  foreign_places         Define where configuration from other installations may be on this host.
-#  3513  package_environment    Choose the environment variables of pip and uv.
-#  3588  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3593  installer_failures     Explain the exit codes of installers.
-#  3664  installers             Run installers and uninstallers, one at a time.
-#  3709  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3766  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3846  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3871  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3878  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3971  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4009  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4051  installed_files        Compare files with those that were installed.
-#  4204  running_server         Stop the server before its programs are replaced.
-#  4305  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4432  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4496  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4546  port_process           Find the program that listens on a TCP port, and what started it.
-#  4581  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4712  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4759  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4817  certificates           Read certificates from PEM files.
-#  4834  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4911  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5047  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5171  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5280  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5373  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5391  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5438  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5469  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5550  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5693  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5737  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5861  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6018  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6076  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6161  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6335  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6574  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6686  server_life            Restart or stop the installed server: modes restart and stop.
-#  6791  restarted_server       Start the registered task again.
-#  6848  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7000  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7123  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7165  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7328  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7593  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7726  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7750  server_log             Send the log of the notebook server: mode logs.
-#  7850  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   632  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   722  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   760  events                 Report events: lines of JSON, which are the only output of this script.
+#   862  findings               Report in mode check which requirements this host meets, one finding for each.
+#   909  host_log               Write to the Windows event log which script changes this host.
+#   941  kept_script            Save a copy of each script that changes this host.
+#   961  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1065  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1137  lock                   Allow only one run at a time to change this host.
+#  1204  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1286  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1429  access                 Set and check access lists: who may read and change a folder.
+#  1505  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1542  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1644  registry               Read values in the registry.
+#  1655  registry_values        Compare, set, and restore values in the registry.
+#  1689  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1809  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1907  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1946  removal                Remove folders with all their contents, but never follow links in them.
+#  2034  set_aside              Set a folder aside until another one has taken its place.
+#  2086  path_access            Find other accounts that could replace a folder with another folder.
+#  2137  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2194  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2351  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2448  starter                Define the Python program that starts the server, the same as on Linux.
+#  2687  server_command         Define the command line of the server, and what it was started with.
+#  2706  left_program           Stop a program that an interrupted run left running.
+#  2771  programs               Run other programs until they exit, and report their output.
+#  2910  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2929  web_requests           Send requests to web servers, and report why one did not respond.
+#  3002  downloads              Download files into the cache, and check their hashes before they are used.
+#  3170  sources                Download a program from one of several sources.
+#  3248  delivered_programs     Use program files that the workstation has sent.
+#  3279  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3368  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3444  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3500  foreign_places         Define where configuration from other installations may be on this host.
+#  3514  package_environment    Choose the environment variables of pip and uv.
+#  3589  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3594  installer_failures     Explain the exit codes of installers.
+#  3665  installers             Run installers and uninstallers, one at a time.
+#  3710  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3767  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3847  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3872  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3879  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3972  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4010  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4052  installed_files        Compare files with those that were installed.
+#  4205  running_server         Stop the server before its programs are replaced.
+#  4306  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4433  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4497  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4547  port_process           Find the program that listens on a TCP port, and what started it.
+#  4582  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4713  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4760  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4818  certificates           Read certificates from PEM files.
+#  4835  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4912  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5048  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5172  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5281  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5374  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5392  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5439  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5470  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5551  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5694  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5738  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5862  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6019  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6077  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6162  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6336  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6575  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6687  server_life            Restart or stop the installed server: modes restart and stop.
+#  6792  restarted_server       Start the registered task again.
+#  6849  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7001  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7124  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7166  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7329  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7594  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7727  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7751  server_log             Send the log of the notebook server: mode logs.
+#  7851  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7882  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7966  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7974  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7995  python                 Install Python from the publisher, or use one that is installed.
-#  8164  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8225  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8367  packages               Install the packages of the lock in a virtual environment.
-#  8579  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8606  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8744  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8952  service                Run the server as a scheduled task.
-#  9105  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9171  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9268  path                   Add the programs of the server to the PATH of the machine.
-#  9297  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9347  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7883  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7967  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7975  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7996  python                 Install Python from the publisher, or use one that is installed.
+#  8165  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8226  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8368  packages               Install the packages of the lock in a virtual environment.
+#  8580  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8607  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8745  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8953  service                Run the server as a scheduled task.
+#  9106  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9172  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9269  path                   Add the programs of the server to the PATH of the machine.
+#  9298  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9348  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -587,6 +587,7 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
+    Ended = $false                                       # it has reverted its temporary changes, and reported its end
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
@@ -9500,6 +9501,7 @@ function Start-Change {
 function Complete-Run {
     $Run.Step = ''
     if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
+    $Run.Ended = $true
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
@@ -9567,18 +9569,26 @@ function Invoke-Run {
         Write-Event failed $fields
     }
     finally {
-        try {
-            if (-not $ended) { Stop-Run }
-            Undo-Bracket
-            Complete-Switch
-            if ($Run.Mode -ne 'events') { Complete-Run }
-        }
+        if (-not $ended) { $Run.Outcome = 'stopped' }
+        try { Complete-End -Stopped (-not $ended) }
+        catch { $Run.Ended = $true; throw }   # a stop is not caught
         finally {
-            Close-EventFile
-            Exit-Lock
-            $env:PSModulePath = $ModulePath
+            # A stop interrupts even a block like this one, but only once.
+            try { if (-not $Run.Ended -and $Run.Mode -ne 'events') { Complete-End -Stopped $true } }
+            finally {
+                Close-EventFile
+                Exit-Lock
+                $env:PSModulePath = $ModulePath
+            }
         }
     }
+}
+
+function Complete-End([bool]$Stopped) {
+    if ($Stopped) { Stop-Output }
+    Undo-Bracket
+    Complete-Switch
+    if ($Run.Mode -ne 'events') { Complete-Run }
 }
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
@@ -9595,9 +9605,8 @@ function Undo-Bracket {
 }
 
 # The workstation stopped the pipeline, perhaps between writing an event and counting it.
-function Stop-Run {
+function Stop-Output {
     $Run.Stopped = $true
-    $Run.Outcome = 'stopped'
     if ($Run.EventFile) { $Run.Events = @(Read-CompleteLine $Run.EventFile).Count }
 }
 

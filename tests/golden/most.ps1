@@ -23,111 +23,111 @@
 #   224  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   456  run                    Check the language mode, and set the module path and the state of this run.
-#   537  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   627  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   665  events                 Report events: lines of JSON, which are the only output of this script.
-#   767  findings               Report in mode check which requirements this host meets, one finding for each.
-#   814  host_log               Write to the Windows event log which script changes this host.
-#   846  kept_script            Save a copy of each script that changes this host.
-#   866  envelope               Read the envelope: the only input of a run in addition to this script.
-#   970  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1042  lock                   Allow only one run at a time to change this host.
-#  1109  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1191  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1334  access                 Set and check access lists: who may read and change a folder.
-#  1410  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1447  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1549  registry               Read values in the registry.
-#  1560  registry_values        Compare, set, and restore values in the registry.
-#  1594  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1714  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1812  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1851  removal                Remove folders with all their contents, but never follow links in them.
-#  1939  set_aside              Set a folder aside until another one has taken its place.
-#  1991  path_access            Find other accounts that could replace a folder with another folder.
-#  2042  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2099  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2256  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2353  starter                Define the Python program that starts the server, the same as on Linux.
-#  2592  server_command         Define the command line of the server, and what it was started with.
-#  2611  left_program           Stop a program that an interrupted run left running.
-#  2676  programs               Run other programs until they exit, and report their output.
-#  2815  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2834  web_requests           Send requests to web servers, and report why one did not respond.
-#  2907  downloads              Download files into the cache, and check their hashes before they are used.
-#  3075  sources                Download a program from one of several sources.
-#  3153  delivered_programs     Use program files that the workstation has sent.
-#  3184  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3273  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3349  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3405  foreign_places         Define where configuration from other installations may be on this host.
-#  3419  package_environment    Choose the environment variables of pip and uv.
-#  3494  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3499  installer_failures     Explain the exit codes of installers.
-#  3570  installers             Run installers and uninstallers, one at a time.
-#  3615  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3672  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3752  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3777  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3784  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3877  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3915  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3957  installed_files        Compare files with those that were installed.
-#  4110  running_server         Stop the server before its programs are replaced.
-#  4211  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4338  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4402  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4452  port_process           Find the program that listens on a TCP port, and what started it.
-#  4487  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4618  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4665  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4723  certificates           Read certificates from PEM files.
-#  4740  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4817  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4953  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5077  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5186  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5279  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5297  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5344  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5375  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5456  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5599  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5643  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5767  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5924  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5982  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6067  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6241  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6480  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6592  server_life            Restart or stop the installed server: modes restart and stop.
-#  6697  restarted_server       Start the registered task again.
-#  6754  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6906  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7029  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7071  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7234  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7499  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7632  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7656  server_log             Send the log of the notebook server: mode logs.
-#  7756  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   538  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   628  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   666  events                 Report events: lines of JSON, which are the only output of this script.
+#   768  findings               Report in mode check which requirements this host meets, one finding for each.
+#   815  host_log               Write to the Windows event log which script changes this host.
+#   847  kept_script            Save a copy of each script that changes this host.
+#   867  envelope               Read the envelope: the only input of a run in addition to this script.
+#   971  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1043  lock                   Allow only one run at a time to change this host.
+#  1110  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1192  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1335  access                 Set and check access lists: who may read and change a folder.
+#  1411  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1448  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1550  registry               Read values in the registry.
+#  1561  registry_values        Compare, set, and restore values in the registry.
+#  1595  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1715  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1813  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1852  removal                Remove folders with all their contents, but never follow links in them.
+#  1940  set_aside              Set a folder aside until another one has taken its place.
+#  1992  path_access            Find other accounts that could replace a folder with another folder.
+#  2043  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2100  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2257  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2354  starter                Define the Python program that starts the server, the same as on Linux.
+#  2593  server_command         Define the command line of the server, and what it was started with.
+#  2612  left_program           Stop a program that an interrupted run left running.
+#  2677  programs               Run other programs until they exit, and report their output.
+#  2816  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2835  web_requests           Send requests to web servers, and report why one did not respond.
+#  2908  downloads              Download files into the cache, and check their hashes before they are used.
+#  3076  sources                Download a program from one of several sources.
+#  3154  delivered_programs     Use program files that the workstation has sent.
+#  3185  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3274  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3350  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3406  foreign_places         Define where configuration from other installations may be on this host.
+#  3420  package_environment    Choose the environment variables of pip and uv.
+#  3495  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3500  installer_failures     Explain the exit codes of installers.
+#  3571  installers             Run installers and uninstallers, one at a time.
+#  3616  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3673  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3753  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3778  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3785  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3878  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3916  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3958  installed_files        Compare files with those that were installed.
+#  4111  running_server         Stop the server before its programs are replaced.
+#  4212  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4339  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4403  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4453  port_process           Find the program that listens on a TCP port, and what started it.
+#  4488  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4619  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4666  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4724  certificates           Read certificates from PEM files.
+#  4741  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4818  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4954  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5078  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5187  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5280  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5298  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5345  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5376  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5457  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5600  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5644  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5768  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5925  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5983  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6068  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6242  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6481  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6593  server_life            Restart or stop the installed server: modes restart and stop.
+#  6698  restarted_server       Start the registered task again.
+#  6755  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6907  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7030  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7072  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7235  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7500  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7633  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7657  server_log             Send the log of the notebook server: mode logs.
+#  7757  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7788  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7872  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7880  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7901  python                 Install Python from the publisher, or use one that is installed.
-#  8070  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8131  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8273  packages               Install the packages of the lock in a virtual environment.
-#  8485  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8512  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8650  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8858  service                Run the server as a scheduled task.
-#  9011  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9077  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9174  path                   Add the programs of the server to the PATH of the machine.
-#  9203  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9253  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7789  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7873  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7881  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7902  python                 Install Python from the publisher, or use one that is installed.
+#  8071  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8132  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8274  packages               Install the packages of the lock in a virtual environment.
+#  8486  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8513  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8651  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8859  service                Run the server as a scheduled task.
+#  9012  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9078  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9175  path                   Add the programs of the server to the PATH of the machine.
+#  9204  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9254  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -493,6 +493,7 @@ $Run = @{
     FormerSalt = ''; NewSalt = $false                    # which password hashes may be replaced: see step notebook
     Step = ''; Differences = $null                       # of the step that runs
     Events = 0; EventFile = ''; EventStream = $null; NotKept = $null; Pipeline = $null; Stopped = $false
+    Ended = $false                                       # it has reverted its temporary changes, and reported its end
     Lock = $null; Owner = ''; Left = ''                 # the lock, its first line, and what a killed run left in it
     Boot = ''; Reboot = $false; Restarting = $false; Pending = ''
     Outcome = 'ok'; Changed = 0; Differs = $false; Fingerprint = ''
@@ -9406,6 +9407,7 @@ function Start-Change {
 function Complete-Run {
     $Run.Step = ''
     if ($Run.EventFile -and $Run.Script) { Invoke-Hook Finished }
+    $Run.Ended = $true
     Write-Event finished @{
         outcome = $Run.Outcome; differs = $Run.Differs; changed = $Run.Changed; reboot = $Run.Reboot
         restarting = $Run.Restarting; fingerprint = $Run.Fingerprint
@@ -9473,18 +9475,26 @@ function Invoke-Run {
         Write-Event failed $fields
     }
     finally {
-        try {
-            if (-not $ended) { Stop-Run }
-            Undo-Bracket
-            Complete-Switch
-            if ($Run.Mode -ne 'events') { Complete-Run }
-        }
+        if (-not $ended) { $Run.Outcome = 'stopped' }
+        try { Complete-End -Stopped (-not $ended) }
+        catch { $Run.Ended = $true; throw }   # a stop is not caught
         finally {
-            Close-EventFile
-            Exit-Lock
-            $env:PSModulePath = $ModulePath
+            # A stop interrupts even a block like this one, but only once.
+            try { if (-not $Run.Ended -and $Run.Mode -ne 'events') { Complete-End -Stopped $true } }
+            finally {
+                Close-EventFile
+                Exit-Lock
+                $env:PSModulePath = $ModulePath
+            }
         }
     }
+}
+
+function Complete-End([bool]$Stopped) {
+    if ($Stopped) { Stop-Output }
+    Undo-Bracket
+    Complete-Switch
+    if ($Run.Mode -ne 'events') { Complete-Run }
 }
 
 # Undo what an apply changed only while its steps ran. Nothing is thrown: the run must report its end.
@@ -9501,9 +9511,8 @@ function Undo-Bracket {
 }
 
 # The workstation stopped the pipeline, perhaps between writing an event and counting it.
-function Stop-Run {
+function Stop-Output {
     $Run.Stopped = $true
-    $Run.Outcome = 'stopped'
     if ($Run.EventFile) { $Run.Events = @(Read-CompleteLine $Run.EventFile).Count }
 }
 

@@ -89,7 +89,7 @@ Add-Step service 's' -Test {
 } -Apply {
     Stop-Task 'nbserver'
     Start-NewTask "<Task xmlns='x'><Settings><Enabled>true</Enabled></Settings><Actions><Exec><Command>$(Get-EnvironmentProgram 'python.exe')</Command></Exec></Actions></Task>"
-    if ($Fault -eq 'stop') { Stop-Run; $Run.Stopped = $false }
+    if ($Fault -eq 'stop') { $Run.Outcome = 'stopped' }
 }
 Add-Step check 'c' -Test { if ((Test-OpenSwitch) -and $Run.Mode -ne 'set-password') { Add-Difference switch-open 'v' 'interrupted' 'complete' } } -Apply { }
 """
@@ -121,7 +121,7 @@ function Complete-Switch { }
 RUN = r"""
 foreach ($name in 'Id', 'EventFile', 'Script', 'Operator', 'Step') { $Run[$name] = '' }
 foreach ($name in 'NotKept', 'Lock', 'Failure') { $Run[$name] = $null }
-foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings', 'StoppedEarly', 'Answered') { $Run[$name] = $false }
+foreach ($name in 'Installing', 'Stopped', 'Repair', 'Reboot', 'Differs', 'NewSettings', 'StoppedEarly', 'Answered', 'Ended') { $Run[$name] = $false }
 $Run.Mode = $Mode; $Run.Id = [guid]::NewGuid().ToString(); $Run.Outcome = 'ok'; $Run.Changed = $Run.Events = 0
 [void](Get-Said)
 Invoke-Run | Out-Null
