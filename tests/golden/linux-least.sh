@@ -46,54 +46,54 @@
 #  2439  users                  Create the user of the service, and refuse an account that could do more than it should.
 #  2642  packages               Install and remove packages of the distribution, with apt or zypper.
 #  2819  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2974  zypper                 Run zypper, without questions.
-#  3105  units                  Install and remove units of systemd.
-#  3198  service_unit           Compare the unit of the notebook server, and install it.
-#  3386  service                Find out what the unit of the notebook server does.
-#  3485  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3627  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3694  certificate_program    Create a certificate with OpenSSL.
-#  3702  starter                Define the Python program that starts the notebook server.
-#  3937  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4028  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4101  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4189  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4251  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4321  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4365  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4398  installed_files        Compare the files of the environment with those that were installed.
-#  4546  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4608  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4833  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4858  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4995  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5236  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5402  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5480  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5668  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5959  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6158  server_life            Restart or stop the installed server: modes restart and stop.
-#  6292  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6421  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6553  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6599  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6934  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7042  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7077  server_log             Send the log of the notebook server: mode logs.
-#  7146  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2973  zypper                 Run zypper, without questions.
+#  3104  units                  Install and remove units of systemd.
+#  3197  service_unit           Compare the unit of the notebook server, and install it.
+#  3385  service                Find out what the unit of the notebook server does.
+#  3484  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3626  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3693  certificate_program    Create a certificate with OpenSSL.
+#  3701  starter                Define the Python program that starts the notebook server.
+#  3936  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4027  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4100  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4188  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4250  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4320  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4364  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4397  installed_files        Compare the files of the environment with those that were installed.
+#  4545  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4607  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4832  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4857  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4994  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5235  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5401  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5479  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5667  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5958  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6157  server_life            Restart or stop the installed server: modes restart and stop.
+#  6291  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6420  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6552  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6598  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6933  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7041  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7076  server_log             Send the log of the notebook server: mode logs.
+#  7145  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7185  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7219  python                 Install Python from the distribution.
-#  7277  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7348  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7361  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7380  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7488  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7688  service                Run the notebook server as a service that starts with the system.
-#  7827  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7894  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8046  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8137  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7184  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7218  python                 Install Python from the distribution.
+#  7276  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7347  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7360  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7379  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7487  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7687  service                Run the notebook server as a service that starts with the system.
+#  7826  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7893  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8045  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8136  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -2830,7 +2830,6 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 KEEP_UNUSED=(-o APT::Get::AutomaticRemove=false)
 APT_OPTIONS=(--quiet --yes "${KEEP_UNUSED[@]}" -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
-APT_PLAN=(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}")
 
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
@@ -2924,7 +2923,7 @@ read_new_packages_apt() { # NAME...
     while IFS= read -r line; do
         OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <("${APT_PLAN[@]}" --no-install-recommends install -- "$@" 2>&1)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then
         error_text
@@ -2945,7 +2944,7 @@ read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
-    done < <("${APT_PLAN[@]}" purge -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" purge -- "$@" 2>/dev/null)
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \

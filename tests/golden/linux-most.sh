@@ -46,54 +46,54 @@
 #  2441  users                  Create the user of the service, and refuse an account that could do more than it should.
 #  2644  packages               Install and remove packages of the distribution, with apt or zypper.
 #  2821  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2976  zypper                 Run zypper, without questions.
-#  3107  units                  Install and remove units of systemd.
-#  3200  service_unit           Compare the unit of the notebook server, and install it.
-#  3388  service                Find out what the unit of the notebook server does.
-#  3487  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3629  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3696  certificate_program    Create a certificate with OpenSSL.
-#  3704  starter                Define the Python program that starts the notebook server.
-#  3939  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4030  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4103  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4191  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4253  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4323  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4367  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4400  installed_files        Compare the files of the environment with those that were installed.
-#  4548  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4610  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4835  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4860  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4997  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5238  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5404  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5482  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5670  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5961  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6160  server_life            Restart or stop the installed server: modes restart and stop.
-#  6294  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6423  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6555  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6601  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6936  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7044  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7079  server_log             Send the log of the notebook server: mode logs.
-#  7148  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2975  zypper                 Run zypper, without questions.
+#  3106  units                  Install and remove units of systemd.
+#  3199  service_unit           Compare the unit of the notebook server, and install it.
+#  3387  service                Find out what the unit of the notebook server does.
+#  3486  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3628  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3695  certificate_program    Create a certificate with OpenSSL.
+#  3703  starter                Define the Python program that starts the notebook server.
+#  3938  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4029  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4102  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4190  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4252  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4322  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4366  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4399  installed_files        Compare the files of the environment with those that were installed.
+#  4547  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4609  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4834  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4859  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  4996  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5237  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5403  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5481  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5669  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5960  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6159  server_life            Restart or stop the installed server: modes restart and stop.
+#  6293  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6422  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6554  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6600  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6935  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7043  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7078  server_log             Send the log of the notebook server: mode logs.
+#  7147  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7187  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7221  python                 Install Python from the distribution.
-#  7279  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7350  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7363  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7382  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7490  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7690  service                Run the notebook server as a service that starts with the system.
-#  7829  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7896  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8048  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8139  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7186  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7220  python                 Install Python from the distribution.
+#  7278  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7349  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7362  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7381  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7489  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7689  service                Run the notebook server as a service that starts with the system.
+#  7828  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7895  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8047  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8138  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -2832,7 +2832,6 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 KEEP_UNUSED=(-o APT::Get::AutomaticRemove=false)
 APT_OPTIONS=(--quiet --yes "${KEEP_UNUSED[@]}" -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
-APT_PLAN=(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}")
 
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
@@ -2926,7 +2925,7 @@ read_new_packages_apt() { # NAME...
     while IFS= read -r line; do
         OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <("${APT_PLAN[@]}" --no-install-recommends install -- "$@" 2>&1)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then
         error_text
@@ -2947,7 +2946,7 @@ read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
-    done < <("${APT_PLAN[@]}" purge -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" purge -- "$@" 2>/dev/null)
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \

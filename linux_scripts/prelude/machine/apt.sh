@@ -12,7 +12,6 @@ APT_ENVIRONMENT=(DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none AP
 KEEP_UNUSED=(-o APT::Get::AutomaticRemove=false)
 APT_OPTIONS=(--quiet --yes "${KEEP_UNUSED[@]}" -o DPkg::Lock::Timeout=300
     -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold)
-APT_PLAN=(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}")
 
 # Both of these functions replace the subshell that calls them by the program.
 query_with_apt() { # NAME...
@@ -106,7 +105,7 @@ read_new_packages_apt() { # NAME...
     while IFS= read -r line; do
         OUTPUT+=("$line")
         if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
-    done < <("${APT_PLAN[@]}" --no-install-recommends install -- "$@" 2>&1)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then
         error_text
@@ -127,7 +126,7 @@ read_removed_by_apt() { # NAME...
     local line plan=''
     while IFS= read -r line; do
         if [[ $line =~ ^(Remv|Purg)\ ([^ ]+)\  ]]; then plan+=" ${BASH_REMATCH[2]}"; fi
-    done < <("${APT_PLAN[@]}" purge -- "$@" 2>/dev/null)
+    done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" purge -- "$@" 2>/dev/null)
     wait "$!" ||
         problem apt-simulation-failed 'apt-get could not simulate the removal of {packages}. Run apt-get --simulate '\
 'purge {packages}, fix the error that it shows, then try again' \
