@@ -14,13 +14,18 @@ from pathlib import Path
 PAUSE = 0.05
 
 
+def beside(path: Path) -> Path:
+    """Return the file that is locked: `.NAME.lock`, next to `path`."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Hold the lock of `path`: a system lock on `.NAME.lock` next to it, which is removed afterwards.
+    """Hold the lock of `path`: a system lock on the file `beside` it, which is removed afterwards.
 
     Waits for other processes for up to `seconds`, then raises TimeoutError. Raises another OSError if the file cannot be created.
     """
-    name = path.with_name(f".{path.name}.lock")
+    name = beside(path)
     until = time.monotonic() + seconds
     while (descriptor := _attempt(name)) is None:
         if time.monotonic() > until:

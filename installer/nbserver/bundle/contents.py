@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbserver.approval import manifest
-from nbserver.base import json_lines, plain_file, strict_json
+from nbserver.base import file_lock, json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import DescribedError, cause, message
 from nbserver.catalog import mirror
@@ -23,8 +23,8 @@ from nbserver.catalog import mirror
 FILE_NAME = "bundle.json"
 PARTIAL = "partial"
 """The folder of downloads that are not part of the bundle yet."""
-LOCK = f".{FILE_NAME}.lock"
-"""The file of base/file_lock.py, which is there while a process writes to the bundle."""
+LOCK = file_lock.beside(Path(FILE_NAME)).name
+"""The file that exists while a process writes to the bundle."""
 VERSION = 1
 LARGEST = 4 * 1024**3
 """Maximum size of one file in bytes."""

@@ -28,7 +28,7 @@ def show_gone(inventory: Inventory, patterns: Sequence[str]) -> None:
     from nbserver.inventory.selection import gone
     from nbserver.settings.faults import few
 
-    if names := gone(patterns, tuple(inventory.hosts) if inventory.names is None else inventory.names):
+    if names := gone(patterns, inventory.all_names):
         warn(notice("failed-hosts-gone", "no longer in the inventory, so nbserver leaves them out: {hosts}", hosts=few(names)))
 
 

@@ -36,7 +36,7 @@ _MARK = "file-of-the-host"  # what {file} is while the URL is checked
 
 
 def checked(*, limit: int, hash_command: str, url: str) -> dict[str, Any]:
-    """Return what a person has entered, with the URL in ASCII. Raises UsageError if it is none."""
+    """Return what a person has entered, with the URL in ASCII. Raises UsageError if it is not a URL."""
     try:
         found = web_address(url.replace("{file}", _MARK)).replace(_MARK, "{file}") if url else ""
     except ValueError:

@@ -66,6 +66,11 @@ class Inventory:
         """
         return [self.local if name == LOCAL else self.hosts[name] for name in self.names_of(patterns)]
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all hosts of the inventory, also of those that were not validated."""
+        return tuple(self.hosts) if self.names is None else self.names
+
     def names_of(self, patterns: Sequence[str]) -> list[str]:
         """Return the names of the hosts that the patterns select, also of those that were not validated. Otherwise as `select`."""
-        return Selection(self.path, tuple(self.hosts) if self.names is None else self.names, self.groups).choose(patterns)
+        return Selection(self.path, self.all_names, self.groups).choose(patterns)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbserver.base import plain_file
+from nbserver.base import file_lock, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Described, Lines, Message, message
 from nbserver.base.plain_text import clean
@@ -21,7 +21,6 @@ LARGEST = 256_000_000  # bytes; a host cannot send more than 20 MB per leg
 GROWING = ("events.jsonl", "log.txt")  # may be in the chain more than once: each time as far as it was written
 MOST_SHOWN = 20
 KEPT = message("run-folder-advice", "Use a copy of the run directory that nobody else could have changed")
-LOCK = f".{FILE}.lock"  # of base/file_lock.py
 _END = b'\n  "end": null,\n'
 
 
@@ -95,8 +94,9 @@ def _files(folder: Path) -> set[str]:
 
 def _lock(folder: Path) -> set[str]:
     """Return the name of the lock of the chain, without content, or nothing. On Windows, it stays if a virus scanner has it open."""
+    lock = file_lock.beside(folder / FILE)
     try:
-        return {LOCK} if os.lstat(folder / LOCK).st_size == 0 else set()
+        return {lock.name} if os.lstat(lock).st_size == 0 else set()
     except FileNotFoundError:
         return set()
 

@@ -183,7 +183,7 @@ def test_a_removed_host_and_an_added_file_are_found(site: Site, copy: Path) -> N
 
 def test_a_lock_that_could_not_be_removed_is_no_change(site: Site, copy: Path) -> None:
     """On Windows, a virus scanner can have it open just then."""
-    lock = copy / chain_check.LOCK
+    lock = file_lock.beside(copy / chain_check.FILE)
     with file_lock.locked(copy / chain.FILE, 0):
         assert lock.exists()
         assert site.check(copy).head == site.anchors[-1]
