@@ -37,7 +37,7 @@ def rules(settings: Mapping[str, Any]) -> list[tuple[str, bool, Message]]:
     only_winrm = message("not-with-ssh", 'cannot be combined with transport = "ssh", because it applies only to WinRM')
     return [
         *((key, settings.get(key, default) != default, only_winrm) for key, default in _WINRM.items()),
-        ("transport", settings.get("user") is None, message("ssh-without-user", '"ssh" requires the key user')),
+        ("transport", settings.get("user") is None, message("ssh-without-user", '"ssh" requires user; set user as well')),
         *ssh_logon.rules(settings),
     ]
 

@@ -55,7 +55,7 @@ def test_what_belongs_to_winrm_is_refused(tmp_path: Path, line: str, words: str)
 
 
 def test_a_user_is_required(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match='transport: "ssh" requires the key user'):
+    with pytest.raises(InventoryError, match='transport: "ssh" requires user; set user as well'):
         loaded(tmp_path, HOST.replace("user = 'WIN1\\anna'\n", ""))
 
 
