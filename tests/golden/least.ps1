@@ -44,7 +44,7 @@
 #  1907  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
 #  1946  removal                Remove folders with all their contents, but never follow links in them.
 #  2034  set_aside              Set a folder aside until another one has taken its place.
-#  2086  path_access            Find other accounts that could replace a folder with another folder.
+#  2086  path_access            Find other accounts that could replace a folder, or change an installed program in it.
 #  2137  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  2194  data_folders           Give the service access to the notebook folder, and remove this access at undo.
 #  2351  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
@@ -2084,7 +2084,7 @@ function Stop-ServerEarly {
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
-# Find other accounts that could replace a folder with another folder.
+# Find other accounts that could replace a folder, or change an installed program in it.
 
 # Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.

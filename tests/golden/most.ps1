@@ -44,7 +44,7 @@
 #  1813  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
 #  1852  removal                Remove folders with all their contents, but never follow links in them.
 #  1940  set_aside              Set a folder aside until another one has taken its place.
-#  1992  path_access            Find other accounts that could replace a folder with another folder.
+#  1992  path_access            Find other accounts that could replace a folder, or change an installed program in it.
 #  2043  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
 #  2100  data_folders           Give the service access to the notebook folder, and remove this access at undo.
 #  2257  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
@@ -1990,7 +1990,7 @@ function Stop-ServerEarly {
 }
 
 # ---- prelude: path_access --------------------------------------------------------------------------
-# Find other accounts that could replace a folder with another folder.
+# Find other accounts that could replace a folder, or change an installed program in it.
 
 # Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.

@@ -1,5 +1,5 @@
 # ---- prelude: path_access --------------------------------------------------------------------------
-# Find other accounts that could replace a folder with another folder.
+# Find other accounts that could replace a folder, or change an installed program in it.
 
 # Rights as bits of an access mask. .NET has no names for the generic rights; source: "ACCESS_MASK" on
 # learn.microsoft.com.
