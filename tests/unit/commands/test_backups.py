@@ -62,7 +62,7 @@ def test_a_backup_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
     done = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert done.return_value == 4 and (tmp_path / "lin1.zip").exists(), done.output
-    assert "nbserver cannot store (2 in total), such as a.ipynb" in done.stderr
+    assert "nbserver cannot store (2 in total), such as a.ipynb" in done.output
     del files[1:]
     assert CliRunner().invoke(cli, arguments, standalone_mode=False).return_value == 0
 
@@ -105,7 +105,7 @@ def test_a_file_that_changes_all_the_time_is_left_out(tmp_path: Path, monkeypatc
     arguments = ["backup", "lin1", "-o", str(tmp_path / "lin1.zip"), "-i", str(tmp_path / "nbserver.toml"), "--json"]
     done = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert done.return_value == code and (tmp_path / "lin1.zip").exists() == (code == 4), done.output
-    assert ("such as growing.log" in done.stderr) == (code == 4)
+    assert ("such as growing.log" in done.output) == (code == 4)
 
 
 def restore(folder: Path, host: str = "lin1", *more: str) -> Any:
