@@ -12,20 +12,36 @@ function Get-WantedFirewallRule {
     }
 }
 
-# A group policy can make Windows ignore the rules of the host itself, for each profile. Source: [MS-GPFAS] 2.2.3.13.
+# A group policy can make Windows ignore the rules of the host itself, for each profile, which is a kind of network.
+# Security baselines do that for public networks only, so it counts for the networks in which this host is. Sources:
+# [MS-GPFAS] 2.2.3.13, and NLM_NETWORK_CATEGORY on learn.microsoft.com.
 $FirewallPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsFirewall'
+$FirewallProfiles = 'PublicProfile', 'PrivateProfile', 'DomainProfile'   # in the order of the network categories
 $LocalRules = @{ Reported = $false }   # in this run
 
+# Return the profiles of the networks in which this host is; all profiles if Windows does not name any network.
+function Get-NetworkProfile {
+    try { $networks = @(Get-CimInstance -Namespace root\StandardCimv2 -ClassName MSFT_NetConnectionProfile) }
+    catch { return $FirewallProfiles }
+    if (-not $networks.Count) { return $FirewallProfiles }
+    foreach ($network in $networks) { $FirewallProfiles[[int]$network.NetworkCategory] }
+}
+
 function Write-IgnoredRule {
-    $profiles = @('DomainProfile', 'PrivateProfile', 'PublicProfile' | Where-Object {
+    if ($LocalRules.Reported) { return }
+    $ignoring = @($FirewallProfiles | Where-Object {
             $merge = Get-RegistryValue "$FirewallPolicy\$_" AllowLocalPolicyMerge
             $merge -and [string]$merge.value -eq '0'
         })
-    if (-not $profiles.Count -or $LocalRules.Reported) { return }
+    if (-not $ignoring.Count) { return }
+    $present = @(Get-NetworkProfile)
+    $profiles = @($ignoring | Where-Object { $present -contains $_ })
+    if (-not $profiles.Count) { return }
     $LocalRules.Reported = $true
     Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore local firewall rules ' +
-        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect. Open TCP port ' +
-        '{port} in the group policy, and set skip = ["firewall"] in the inventory') @{
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect in networks with ' +
+        'this profile. Open TCP port {port} in the group policy. If this host has no other networks, set skip = ' +
+        '["firewall"] in the inventory') @{
         profiles = $profiles -join ', '; port = $Settings.notebook.port
     }
 }

@@ -182,9 +182,29 @@ def test_a_rule_that_cannot_be_read_is_not_taken_for_one_that_is_missing(session
     assert session.run("[string]@(Read-Record).Count") == ["1"]
 
 
-@pytest.mark.parametrize(("value", "warnings"), [(None, 0), (1, 0), (0, 1)])
-def test_a_policy_that_ignores_local_rules_is_named_once(session: Session, value: int | None, warnings: int) -> None:
+DOMAIN, PRIVATE, PUBLIC = 2, 1, 0
+
+
+@pytest.mark.parametrize(
+    ("value", "networks", "warnings"),
+    [
+        (None, [PUBLIC], 0),
+        (1, [PUBLIC], 0),
+        (0, [PUBLIC], 1),
+        (0, [DOMAIN, PUBLIC], 1),
+        (0, [], 1),
+        (0, None, 1),
+        (0, [DOMAIN], 0),
+        (0, [PRIVATE], 0),
+    ],
+)
+def test_a_policy_that_ignores_local_rules_is_named_once(
+    session: Session, value: int | None, networks: list[int] | None, warnings: int
+) -> None:
+    """Baselines ignore them in public networks only: in the domain's, the rule counts. None: Windows does not say which there are."""
     write(session)
+    made = "throw 'Invalid class'" if networks is None else "; ".join(f"New-Object PSObject -Property @{{ NetworkCategory = [uint32]{one} }}" for one in networks)
+    session.run(f"function global:Get-CimInstance {{ [CmdletBinding()] param($Namespace, $ClassName) {made} }}")
     key = r"HKCU:\Software\nbserver-test-policy"
     put = f"Set-ItemProperty -LiteralPath '{key}\\PublicProfile' -Name AllowLocalPolicyMerge -Value {value} -Type DWord; "
     said = session.run(
@@ -196,7 +216,8 @@ def test_a_policy_that_ignores_local_rules_is_named_once(session: Session, value
     assert [(event["code"], event["values"]) for event in events] == [
         ("local-rules-ignored", {"profiles": "PublicProfile", "port": 9999})
     ] * warnings
-    assert all('skip = ["firewall"]' in event["text"] for event in events)
+    assert all("has no effect in networks with this profile." in event["text"] for event in events)
+    session.run("Remove-Item -LiteralPath function:Get-CimInstance")
 
 
 def test_the_record_of_an_earlier_release_is_put_back(session: Session) -> None:
