@@ -113,6 +113,32 @@ def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) 
     assert found == {"record.jsonl": b"record.jsonl", "configuration/key.pem": b"key.pem"}
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (r"Windows\PowerShell\Transcription", "EnableTranscripting"),
+        (r"Windows\PowerShell\ModuleLogging", "EnableModuleLogging"),
+        (r"PowerShellCore\Transcription", "EnableTranscripting"),
+    ],
+)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_key_that_windows_would_log_is_not_sent(place: Place, notebooks: Path, key: str, name: str, enabled: bool) -> None:
+    """A transcript has what a session outputs: PowerShell ends each pipeline with Out-Default -Transcript."""
+    (place.state / "key.pem").write_text("key.pem")
+    policy = rf"HKCU:\SOFTWARE\Policies\Microsoft\{key}"
+    script = (
+        SET_UP + f"$CertificateFile = 'x'; $KeyFile = '{host_path(place.state)}\\key.pem'; [void](Get-Said)\n"
+        f"[void](New-Item -Path '{policy}' -Force); Set-ItemProperty -LiteralPath '{policy}' -Name {name} -Value {int(enabled)} -Type DWord\n"
+        f"try {{ & $Modes['backup-key']; Get-Said }} finally {{ Remove-Item -LiteralPath '{policy}' }}"
+    )
+    if not enabled:
+        assert [json.loads(line)["path"] for line in place.run("\n".join([MAIN, script]))] == ["configuration/key.pem"]
+        return
+    refused = place.refused("\n".join([MAIN, script]))
+    assert rf"logs what PowerShell outputs on this host ({policy}\{name}), so the private key would be in a log. Run nbserver" in refused
+    assert place.run("\n".join([MAIN, SET_UP, "Get-Said"])) == []
+
+
 def test_a_list_has_no_path_that_is_too_long_or_too_deep(place: Place, notebooks: Path) -> None:
     deep = "/".join(["d"] * 32)
     (notebooks / deep).mkdir(parents=True)
