@@ -33,16 +33,22 @@ function Assert-Administrator {
     }
 }
 
+$ShellPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\WinRM\Service\WinRS'
+
+# Return whether the quotas of WinRM can count for this process. What runs at the console, over SSH, or as SYSTEM, such
+# as a startup script of a group policy, is in no shell of WinRM.
+function Test-RemoteShell {
+    -not ($IsFile -and ($env:SSH_CONNECTION -or [Environment]::UserInteractive -or $UserSid -eq 'S-1-5-18'))
+}
+
 # With less than 1024 MB, Windows stops this session in the middle of the installation. There are two quotas: of command
 # shells, and of the endpoint of PowerShell. A quota of 0 is unlimited.
 function Assert-ShellMemory {
+    if (-not (Test-RemoteShell)) { return }
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
-                'is required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
-                'Restart-Service WinRM') @{
-                quota = $quota
-            })
+        $failure = New-ShellMemoryFailure $quota
+        throw $failure
     }
     if ($quota) { Set-Found shell-memory 'remote shells have a memory quota of {quota} MB' @{ quota = $quota } }
     $quota = Get-EndpointMemory
@@ -51,6 +57,22 @@ function Assert-ShellMemory {
                 'but at least 1024 MB is required. Run on the host: Set-Item ' +
                 'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; Restart-Service ' +
                 'WinRM') @{ quota = $quota })
+    }
+}
+
+# A quota that a group policy sets cannot be changed on the host. Source: "Policy CSP - RemoteShell" on
+# learn.microsoft.com.
+function New-ShellMemoryFailure([int]$Quota) {
+    if (Get-RegistryValue $ShellPolicy MaxMemoryPerShellMB) {
+        return New-Failure shell-memory-policy ('a group policy sets a memory quota of {quota} MB for remote shells, ' +
+            'but at least 1024 MB is required. Ask the administrator who manages this policy to raise "Specify ' +
+            'maximum amount of memory in MB per Shell" (Windows Remote Shell) to 2048, or set transport = "ssh" in ' +
+            'the inventory') @{ quota = $Quota }
+    }
+    New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB is ' +
+        'required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service ' +
+        'WinRM') @{
+        quota = $Quota
     }
 }
 

@@ -174,6 +174,31 @@ def test_both_quotas_of_memory_count(session: Session) -> None:
     assert session.run("function Get-WSManInstance { throw 'not running' }; Assert-ShellMemory") == []
 
 
+@pytest.mark.parametrize(
+    ("place", "counts"),
+    [
+        ("$IsFile = $false", True),  # the text of a pipeline, over PSRP
+        ("$IsFile = $true; $UserSid = 'S-1-5-21-1-2-3-1001'; $env:SSH_CONNECTION = '192.0.2.7 50000 192.0.2.8 22'", False),
+        ("$IsFile = $true; $UserSid = 'S-1-5-18'", False),  # a startup script
+    ],
+)
+def test_a_quota_counts_only_in_a_shell_of_winrm(session: Session, place: str, counts: bool) -> None:
+    ask = f"& {{ {place}; try {{ {MEMORY.format(shell='150', endpoint='150')} }} finally {{ $env:SSH_CONNECTION = '' }} }}"
+    if not counts:
+        assert session.run(ask) == []
+        return
+    with pytest.raises(EngineError, match="remote shells have a memory quota of 150 MB"):
+        session.run(ask)
+
+
+def test_a_quota_of_a_policy_is_for_whoever_manages_it(session: Session) -> None:
+    """On the host, Set-Item WSMan: would be refused."""
+    session.run(f"[void](New-Item -Path '{KEY}' -Force); Set-ItemProperty -LiteralPath '{KEY}' -Name MaxMemoryPerShellMB -Value 150 -Type DWord")
+    with pytest.raises(EngineError, match=r'a group policy sets a memory quota of 150 MB .* "Specify maximum amount of memory in MB per Shell"'):
+        session.run(f"& {{ $ShellPolicy = '{KEY}'; {MEMORY.format(shell='150', endpoint='0')} }}")
+    session.run(f"Remove-Item -LiteralPath '{KEY}' -Recurse")
+
+
 def test_a_windows_without_the_runtime_of_python_is_refused(session: Session) -> None:
     assert session.run("Assert-UniversalRuntime") == []
     with pytest.raises(
