@@ -9,7 +9,7 @@
 #   1. enables PowerShell remoting (Enable-PSRemoting), if it is not enabled;
 #   2. creates a self-signed certificate for the names of this host, if the HTTPS listener has none;
 #   3. creates the HTTPS listener of WinRM on port 5986, if it is missing;
-#   4. allows port 5986 in the firewall, from -RemoteAddress only;
+#   4. allows port 5986 in the firewall, from -RemoteAddress only (port 5985: see below);
 #   5. prints the fingerprint of the certificate, which belongs in the inventory of nbserver.
 # A second run changes nothing, and prints the same fingerprint. With -RemoteAddress, it changes who may connect.
 #
@@ -19,6 +19,11 @@
 # To undo it: winrm delete winrm/config/Listener?Address=*+Transport=HTTPS
 #             Remove-NetFirewallRule -Name nbserver-winrm-https
 #             Disable-PSRemoting, and delete the certificate in Cert:\LocalMachine\My
+#
+# If remoting was not enabled, as on a new Windows 10 or 11, Enable-PSRemoting also starts WinRM, creates a listener on
+# port 5985, and allows that port in the firewall: from all addresses in domain and private networks. nbserver does not
+# use it. To close it: Disable-NetFirewallRule -Group '@FirewallAPI.dll,-30267' (Windows Remote Management).
+# Disable-PSRemoting reports what it does not undo: WinRM, this listener, its rules, LocalAccountTokenFilterPolicy.
 
 param([string[]]$Name = @(), [string[]]$RemoteAddress = @())
 

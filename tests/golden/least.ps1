@@ -109,25 +109,25 @@
 #  7329  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
 #  7594  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
 #  7727  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7751  server_log             Send the log of the notebook server: mode logs.
-#  7851  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  7774  server_log             Send the log of the notebook server: mode logs.
+#  7874  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7883  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7967  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7975  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7996  python                 Install Python from the publisher, or use one that is installed.
-#  8165  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8226  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8368  packages               Install the packages of the lock in a virtual environment.
-#  8580  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8607  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8745  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8953  service                Run the server as a scheduled task.
-#  9106  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9172  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9269  path                   Add the programs of the server to the PATH of the machine.
-#  9298  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9348  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7906  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8012  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8020  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8041  python                 Install Python from the publisher, or use one that is installed.
+#  8210  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8271  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8413  packages               Install the packages of the lock in a virtual environment.
+#  8625  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8652  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8790  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8998  service                Run the server as a scheduled task.
+#  9151  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9233  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9330  path                   Add the programs of the server to the PATH of the machine.
+#  9359  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9409  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -7728,11 +7728,34 @@ $Hooks.BeforeUndo = @({ Compare-WithArchive }) + $Hooks.BeforeUndo + @({ Remove-
 # Send what a backup contains except notebooks: modes backup and backup-key.
 
 # The configuration (with the hash of the password), the certificate, and the record. The private key is not sent.
-# Mode backup-key sends it, too.
+# Mode backup-key sends it, too, unless Windows would log it.
 $Modes.backup = { Send-Backup }
 $Modes['backup-key'] = {
+    Assert-OutputNotLogged
     Send-Backup
     Send-BackupFile 'configuration/key.pem' $KeyFile
+}
+
+# With these policies, what a session outputs is in its transcript, and what the bootstraps output is in the event log.
+# Both may go to a server of the site. Source: about_Group_Policy_Settings on learn.microsoft.com.
+$LoggingPolicies = foreach ($hive in 'HKLM:', 'HKCU:') {
+    foreach ($product in 'Windows\PowerShell', 'PowerShellCore') {
+        "$hive\SOFTWARE\Policies\Microsoft\$product\Transcription|EnableTranscripting"
+        "$hive\SOFTWARE\Policies\Microsoft\$product\ModuleLogging|EnableModuleLogging"
+    }
+}
+
+function Assert-OutputNotLogged {
+    foreach ($policy in $LoggingPolicies) {
+        $key, $name = $policy -split '\|', 2
+        $found = Get-RegistryValue $key $name
+        if (-not $found -or [string]$found.value -eq '0') { continue }
+        throw (New-Failure output-logged ('a group policy logs what PowerShell outputs on this host ({key}\{name}), ' +
+                'so the private key would be in a log. Run nbserver backup without --with-key, or ask the ' +
+                'administrator who manages this policy to exempt this host while its key is backed up') @{
+                key = $key; name = $name
+            })
+    }
 }
 
 function Send-Backup {
@@ -7915,16 +7938,22 @@ function Assert-Administrator {
     }
 }
 
+$ShellPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\Windows\WinRM\Service\WinRS'
+
+# Return whether the quotas of WinRM can count for this process. What runs at the console, over SSH, or as SYSTEM, such
+# as a startup script of a group policy, is in no shell of WinRM.
+function Test-RemoteShell {
+    -not ($IsFile -and ($env:SSH_CONNECTION -or [Environment]::UserInteractive -or $UserSid -eq 'S-1-5-18'))
+}
+
 # With less than 1024 MB, Windows stops this session in the middle of the installation. There are two quotas: of command
 # shells, and of the endpoint of PowerShell. A quota of 0 is unlimited.
 function Assert-ShellMemory {
+    if (-not (Test-RemoteShell)) { return }
     $quota = Get-ShellMemory
     if ($quota -and $quota -lt 1024) {
-        throw (New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB ' +
-                'is required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; ' +
-                'Restart-Service WinRM') @{
-                quota = $quota
-            })
+        $failure = New-ShellMemoryFailure $quota
+        throw $failure
     }
     if ($quota) { Set-Found shell-memory 'remote shells have a memory quota of {quota} MB' @{ quota = $quota } }
     $quota = Get-EndpointMemory
@@ -7933,6 +7962,22 @@ function Assert-ShellMemory {
                 'but at least 1024 MB is required. Run on the host: Set-Item ' +
                 'WSMan:\localhost\Plugin\Microsoft.PowerShell\Quotas\MaxMemoryPerShellMB 2048; Restart-Service ' +
                 'WinRM') @{ quota = $quota })
+    }
+}
+
+# A quota that a group policy sets cannot be changed on the host. Source: "Policy CSP - RemoteShell" on
+# learn.microsoft.com.
+function New-ShellMemoryFailure([int]$Quota) {
+    if (Get-RegistryValue $ShellPolicy MaxMemoryPerShellMB) {
+        return New-Failure shell-memory-policy ('a group policy sets a memory quota of {quota} MB for remote shells, ' +
+            'but at least 1024 MB is required. Ask the administrator who manages this policy to raise "Specify ' +
+            'maximum amount of memory in MB per Shell" (Windows Remote Shell) to 2048, or set transport = "ssh" in ' +
+            'the inventory') @{ quota = $Quota }
+    }
+    New-Failure shell-memory-low ('remote shells have a memory quota of {quota} MB, but at least 1024 MB is ' +
+        'required. Run on the host: Set-Item WSMan:\localhost\Shell\MaxMemoryPerShellMB 2048; Restart-Service ' +
+        'WinRM') @{
+        quota = $Quota
     }
 }
 
@@ -9117,20 +9162,36 @@ function Get-WantedFirewallRule {
     }
 }
 
-# A group policy can make Windows ignore the rules of the host itself, for each profile. Source: [MS-GPFAS] 2.2.3.13.
+# A group policy can make Windows ignore the rules of the host itself, for each profile, which is a kind of network.
+# Security baselines do that for public networks only, so it counts for the networks in which this host is. Sources:
+# [MS-GPFAS] 2.2.3.13, and NLM_NETWORK_CATEGORY on learn.microsoft.com.
 $FirewallPolicy = 'HKLM:\SOFTWARE\Policies\Microsoft\WindowsFirewall'
+$FirewallProfiles = 'PublicProfile', 'PrivateProfile', 'DomainProfile'   # in the order of the network categories
 $LocalRules = @{ Reported = $false }   # in this run
 
+# Return the profiles of the networks in which this host is; all profiles if Windows does not name any network.
+function Get-NetworkProfile {
+    try { $networks = @(Get-CimInstance -Namespace root\StandardCimv2 -ClassName MSFT_NetConnectionProfile) }
+    catch { return $FirewallProfiles }
+    if (-not $networks.Count) { return $FirewallProfiles }
+    foreach ($network in $networks) { $FirewallProfiles[[int]$network.NetworkCategory] }
+}
+
 function Write-IgnoredRule {
-    $profiles = @('DomainProfile', 'PrivateProfile', 'PublicProfile' | Where-Object {
+    if ($LocalRules.Reported) { return }
+    $ignoring = @($FirewallProfiles | Where-Object {
             $merge = Get-RegistryValue "$FirewallPolicy\$_" AllowLocalPolicyMerge
             $merge -and [string]$merge.value -eq '0'
         })
-    if (-not $profiles.Count -or $LocalRules.Reported) { return }
+    if (-not $ignoring.Count) { return }
+    $present = @(Get-NetworkProfile)
+    $profiles = @($ignoring | Where-Object { $present -contains $_ })
+    if (-not $profiles.Count) { return }
     $LocalRules.Reported = $true
     Write-Notice warning local-rules-ignored ('a group policy makes Windows ignore local firewall rules ' +
-        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect. Open TCP port ' +
-        '{port} in the group policy, and set skip = ["firewall"] in the inventory') @{
+        '(AllowLocalPolicyMerge = 0 in {profiles}), so the nbserver firewall rule has no effect in networks with ' +
+        'this profile. Open TCP port {port} in the group policy. If this host has no other networks, set skip = ' +
+        '["firewall"] in the inventory') @{
         profiles = $profiles -join ', '; port = $Settings.notebook.port
     }
 }
