@@ -203,7 +203,11 @@ def test_a_policy_that_ignores_local_rules_is_named_once(
 ) -> None:
     """Baselines ignore them in public networks only: in the domain's, the rule counts. None: Windows does not say which there are."""
     write(session)
-    made = "throw 'Invalid class'" if networks is None else "; ".join(f"New-Object PSObject -Property @{{ NetworkCategory = [uint32]{one} }}" for one in networks)
+    made = (
+        "throw 'Invalid class'"
+        if networks is None
+        else "; ".join(f"New-Object PSObject -Property @{{ NetworkCategory = [uint32]{one} }}" for one in networks)
+    )
     session.run(f"function global:Get-CimInstance {{ [CmdletBinding()] param($Namespace, $ClassName) {made} }}")
     key = r"HKCU:\Software\nbserver-test-policy"
     put = f"Set-ItemProperty -LiteralPath '{key}\\PublicProfile' -Name AllowLocalPolicyMerge -Value {value} -Type DWord; "

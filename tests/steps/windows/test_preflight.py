@@ -193,8 +193,12 @@ def test_a_quota_counts_only_in_a_shell_of_winrm(session: Session, place: str, c
 
 def test_a_quota_of_a_policy_is_for_whoever_manages_it(session: Session) -> None:
     """On the host, Set-Item WSMan: would be refused."""
-    session.run(f"[void](New-Item -Path '{KEY}' -Force); Set-ItemProperty -LiteralPath '{KEY}' -Name MaxMemoryPerShellMB -Value 150 -Type DWord")
-    with pytest.raises(EngineError, match=r'a group policy sets a memory quota of 150 MB .* "Specify maximum amount of memory in MB per Shell"'):
+    session.run(
+        f"[void](New-Item -Path '{KEY}' -Force); Set-ItemProperty -LiteralPath '{KEY}' -Name MaxMemoryPerShellMB -Value 150 -Type DWord"
+    )
+    with pytest.raises(
+        EngineError, match=r'a group policy sets a memory quota of 150 MB .* "Specify maximum amount of memory in MB per Shell"'
+    ):
         session.run(f"& {{ $ShellPolicy = '{KEY}'; {MEMORY.format(shell='150', endpoint='0')} }}")
     session.run(f"Remove-Item -LiteralPath '{KEY}' -Recurse")
 
