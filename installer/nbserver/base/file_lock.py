@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nbserver.base.existing import exists
+
 # Seconds between attempts to get a lock.
 PAUSE = 0.05
 
@@ -50,7 +52,7 @@ def _attempt(name: Path) -> int | None:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     except PermissionError:
         if sys.platform == "win32":
-            if name.exists():  # it is being removed
+            if exists(name):  # it is being removed
                 return None
             raise
         descriptor = _of_another_user(name)

@@ -13,6 +13,7 @@ import click
 
 from nbserver.base import atomic_file
 from nbserver.base.errors import CatalogError, DownloadError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import phrase
 from nbserver.base.standard_streams import text_for_reader, warn
 from nbserver.catalog import reader, site_catalog, windows_releases
@@ -91,7 +92,7 @@ def run(
 
 def _write(output: Path, text: str) -> None:
     try:
-        mode = output.stat().st_mode & 0o777 if output.exists() else 0o644
+        mode = output.stat().st_mode & 0o777 if exists(output) else 0o644
         atomic_file.write_text(output, text, mode=mode)
     except OSError as error:
         raise UsageError(

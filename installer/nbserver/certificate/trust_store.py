@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nbserver.base import user_folders
 from nbserver.base.errors import HostError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 
@@ -32,7 +33,7 @@ class TrustStore:
         """Return the commands that add a certificate."""
         if self.platform == "win32":
             return [[self.program, "-user", "-f", "-addstore", "Root", str(certificate)]]
-        create = [] if (_database() / "cert9.db").exists() else [[self.program, "-d", _name(), "-N", "--empty-password"]]
+        create = [] if exists(_database() / "cert9.db") else [[self.program, "-d", _name(), "-N", "--empty-password"]]
         return [*create, [self.program, "-d", _name(), "-A", "-t", "P,,", "-n", NICKNAME, "-i", str(certificate)]]
 
     def remove_command(self, sha1: str) -> list[str]:
@@ -69,7 +70,7 @@ class TrustStore:
     def _is_gone(self, sha1: str) -> bool:
         """Return whether the certificate is not in the store. If that cannot be found out, it counts as still there."""
         try:
-            if self.platform != "win32" and not (_database() / "cert9.db").exists():
+            if self.platform != "win32" and not exists(_database() / "cert9.db"):
                 return True
         except OSError:
             return False

@@ -13,6 +13,7 @@ from nbserver import __version__
 from nbserver.approval import manifest, target
 from nbserver.base import atomic_file, plain_file, writing
 from nbserver.base.errors import ApprovalError
+from nbserver.base.existing import exists
 from nbserver.base.message import Described, Lines, message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.render.render import render_each
@@ -102,7 +103,7 @@ def write(found: Files, folder: Path) -> None:
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
     """Create the folder, and remove it again if the block fails."""
-    created = not folder.exists()
+    created = not exists(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _require_no_link(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import phrase
 from nbserver.base.modes import READING
 from nbserver.base.standard_streams import say, warn
@@ -92,7 +93,7 @@ def newest(runs: Path) -> str:
     found = sorted((path.name for path in runs.glob("*") if RUN_ID.fullmatch(path.name)), reverse=True) if os.path.isdir(runs) else []  # noqa: PTH112
     for name in found:
         folder = runs / name
-        if not (folder / "run.json").exists() or not (folder / intent.FILE).exists():
+        if not exists(folder / "run.json") or not exists(folder / intent.FILE):
             continue
         head = past_files.head(folder)
         if head["mode"] in MODES and (not _is_complete(folder) or past_run.read(folder).unfinished):

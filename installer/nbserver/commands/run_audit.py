@@ -11,6 +11,7 @@ from typing import Any
 
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.existing import exists
 from nbserver.base.message import message, phrase
 from nbserver.base.plain_text import clean
 from nbserver.commands.review import STANDARD_OUTPUT, require_outputs, write_file
@@ -95,7 +96,7 @@ def audit(run: str, runs: Path | None, log: Path | None, heads: Sequence[str], e
     folder = run_folder.of(run, runs)
     run_id.require(run, folder.name)
     log_file = log or evidence_log.default_path()
-    entries = evidence_log.read(log_file, folder.name) if log or log_file.exists() else []
+    entries = evidence_log.read(log_file, folder.name) if log or exists(log_file) else []
     if not entries and not os.path.lexists(folder):  # a typo, rather than evidence that is missing
         past_run.require_there(folder)
     if log and not entries:

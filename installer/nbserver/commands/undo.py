@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from nbserver import __version__
 from nbserver.base import atomic_file, utc, writing
 from nbserver.base.errors import UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import counted
 from nbserver.base.standard_streams import say
 from nbserver.commands import notebooks
@@ -55,7 +56,7 @@ def _refused(folder: Path) -> AbstractContextManager[None]:
 def _archive(folder: Path, pulled: Path, host: AnyHost, task: Task) -> str:
     """Write the archive of one host, and return the hash of what is in it after it was read again. Raises UsageError."""
     file = folder / f"{host.name}-notebooks-{utc.now():%Y%m%dT%H%M%SZ}.zip"
-    if file.exists():
+    if exists(file):
         raise UsageError(
             "archive-exists",
             "the file {file} already exists",

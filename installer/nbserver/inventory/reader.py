@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nbserver.base.errors import InventoryError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import Described, message
 from nbserver.base.standard_streams import warn
 from nbserver.inventory import own_server, standard_input
@@ -86,7 +87,7 @@ def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
 def _exists(path: Path, *, unknown: bool = False) -> bool:
     """Return whether a file exists, or `unknown` if this user may not search its folder, such as that of whoever has called sudo."""
     try:
-        return path.exists()
+        return exists(path)
     except PermissionError:
         return unknown
 

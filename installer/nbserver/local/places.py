@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base import user_folders
+from nbserver.base.existing import exists
 from nbserver.inventory.by_kind import LocalByKind
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class WindowsPlaces:
 def is_there(path: Path) -> bool:
     """Return whether the path exists. A path that this user cannot access counts as existing."""
     try:
-        return path.exists()
+        return exists(path)
     except PermissionError:
         return True
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbserver.base.existing import exists
+
 if TYPE_CHECKING:
     from nbserver.local.places import LinuxPlaces, WindowsPlaces
 
@@ -23,7 +25,7 @@ def on_linux(where: LinuxPlaces) -> dict[str, str] | None:
     This is what linux_scripts/prelude/rollback.sh reports in mode status.
     """
     try:
-        if where.switch.exists():
+        if exists(where.switch):
             return None
         found = _PYTHON.fullmatch(_first_line(where.previous))
         if found is None or not os.access(found[0], os.X_OK):
@@ -38,7 +40,7 @@ def on_linux(where: LinuxPlaces) -> dict[str, str] | None:
 def on_windows(where: WindowsPlaces) -> dict[str, str] | None:
     """Return the same, as ps_scripts/prelude/rollback.ps1 reports it."""
     try:
-        if where.switch.exists():
+        if exists(where.switch):
             return None
         found = re.fullmatch(re.escape(str(where.programs)) + _WINDOWS_PYTHON, _first_line(where.previous).rstrip(), re.IGNORECASE)
         if found is None or not _is_complete(where.programs / found[1]):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError, UsageError
+from nbserver.base.existing import exists
 from nbserver.local import previous_environment, windows_process
 from nbserver.local.places import windows_places
 from nbserver.local.windows_process import Process
@@ -33,7 +34,7 @@ class WindowsService:
 
     @property
     def by(self) -> str:
-        return "background" if self._file.exists() else "none"
+        return "background" if exists(self._file) else "none"
 
     def since(self) -> float:
         found = running(self._file)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 
 FOLDER = ".nbserver"
@@ -24,7 +25,7 @@ def read(folder: Path, host: str) -> dict[str, str]:
     """Return the SHA-256 of each file by its path. Raises UsageError for a file that nbserver did not write."""
     path = _path(folder, host)
     with suppress(PermissionError):  # which says why when the file is read
-        if not path.exists():
+        if not exists(path):
             return {}
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.inventory.names import is_host
 from nbserver.run import chain_check, past_files
@@ -76,7 +77,7 @@ def _create_missing(folder: Path, links: Mapping[str, Link]) -> None:
     """Create the files with events and notes that a copy of the directory lacks: the hosts have the events."""
     for name in links:
         path = folder / name
-        if path.name in chain_check.GROWING and is_host(path.parent.name) and path.parent.parent == folder and not path.exists():
+        if path.name in chain_check.GROWING and is_host(path.parent.name) and path.parent.parent == folder and not exists(path):
             path.parent.mkdir(0o700, exist_ok=True)
             append_file.opened(path).close()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from nbserver.base import append_file, file_lock, strict_json
+from nbserver.base.existing import exists
 
 FILE = "chain.jsonl"
 BEGINNING = "0" * 64  # `previous` of the first line
@@ -67,7 +68,7 @@ class Chain:
 
     def exists(self) -> bool:
         """Return whether the run has a chain: runs of releases before 0.5.0 have none."""
-        return (self._folder / FILE).exists()
+        return exists(self._folder / FILE)
 
     def head(self) -> Head:
         """Return the last line's number and hash. Raises OSError if it was not written to its end."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from nbserver.base import append_file, file_lock, plain_file, strict_json
 from nbserver.base.errors import ApprovalError, NbserverError
+from nbserver.base.existing import exists
 from nbserver.base.message import Message, message, notice
 from nbserver.base.user_folders import folder, home
 from nbserver.run.chain import Head
@@ -97,7 +98,7 @@ def _as_text(path: Path) -> str:
 
 def _is_torn(path: Path) -> bool:
     """Return whether the last line was not written to its end."""
-    if not path.exists() or not path.stat().st_size:
+    if not exists(path) or not path.stat().st_size:
         return False
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)

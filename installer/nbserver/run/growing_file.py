@@ -8,6 +8,7 @@ from typing import Self
 
 from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.run import past_files
 from nbserver.run.chain import Chain, Written
@@ -33,11 +34,11 @@ class GrowingFile:
         """
         link = chain.last(path) if chain.exists() else None
         if link is None:
-            if not path.exists():
+            if not exists(path):
                 return cls(path)
             past_files.whole_lines(path, past_files.read(path))
             return cls(path, None)
-        known = plain_file.read(path, LIMIT, advice=_ADVICE) if path.exists() else b""
+        known = plain_file.read(path, LIMIT, advice=_ADVICE) if exists(path) else b""
         if Written.of(path, known) != Written(path, link.size, link.sha256):
             raise ApprovalError(
                 "run-file-changed",

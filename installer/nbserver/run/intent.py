@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbserver.base import plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.inventory.names import is_host
 from nbserver.run.options import Options
@@ -77,7 +78,7 @@ def _as_json(value: Any) -> Any:
 def read(folder: Path) -> Intent | None:
     """Return the intent of a run, or None if it ended before any host was contacted. Raises ApprovalError for a file that is not valid."""
     path = folder / FILE
-    if not path.exists():
+    if not exists(path):
         return None
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))  # seconds are not whole numbers

@@ -17,6 +17,7 @@ from typing import Any, Self
 from nbserver import __version__
 from nbserver.base import atomic_file, plain_file
 from nbserver.base.errors import ApprovalError, JournalError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.events.description import describe
@@ -57,7 +58,7 @@ class Journal:
         self._scripts: dict[str, Written] = {}
         self._number = 0  # 1 if the run is continued for the first time
         with _creating(self.folder):
-            if not runs.exists():
+            if not exists(runs):
                 runs.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             _require_own(runs)
             self.folder.mkdir(FOLDER_MODE)
@@ -117,7 +118,7 @@ class Journal:
         data = (json.dumps({"v": SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n").encode("ascii")
         try:
             written = [_write(self.folder / f"summary-{self._number}.json", data)] if self._number else []
-            if not (self.folder / "summary.json").exists():
+            if not exists(self.folder / "summary.json"):
                 if self._head["end"] is None:  # otherwise an earlier process was killed after it had written the end
                     self._head["end"] = now()
                     written.append(self._write_head())
@@ -168,7 +169,7 @@ class HostJournal:
             journal._envelopes = len(past_files.envelopes(folder))
             path = folder / f"script{Path(script.file_name).suffix}"
             journal._script = Written.of(path, script.text.encode("ascii"))
-            if chain and not path.exists():  # a copy of a run directory may lack it
+            if chain and not exists(path):  # a copy of a run directory may lack it
                 _write_script(folder, script)
             journal._events, journal._log = (GrowingFile.continued(folder / name, journal.chain) for name in ("events.jsonl", "log.txt"))
         return journal

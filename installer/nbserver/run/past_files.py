@@ -11,6 +11,7 @@ from typing import Any
 
 from nbserver.base import append_file, plain_file
 from nbserver.base.errors import ApprovalError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.inventory.names import is_host
 
@@ -86,7 +87,7 @@ def summary(folder: Path) -> dict[str, Any] | None:
     """Return the hosts of the newest summary, or None if the run has none. Raises ApprovalError."""
     found = numbers(folder, "summary")
     path = folder / (f"summary-{found[-1]}.json" if found else "summary.json")
-    if not path.exists():
+    if not exists(path):
         return None
     hosts = read_json(path).get("hosts")
     if not isinstance(hosts, dict) or not all(map(is_host, hosts)):  # a pattern would select other hosts

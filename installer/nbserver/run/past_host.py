@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nbserver.base.errors import StreamError
+from nbserver.base.existing import exists
 from nbserver.base.modes import Mode
 from nbserver.events.reader import Event, EventError, parse
 from nbserver.render.script import Script
@@ -82,7 +83,7 @@ def new_leg(past: PastHost, script: Script, mode: Mode, name: str) -> Leg:
 def events(folder: Path) -> list[Event]:
     """Return the events in the folder of a host. Raises ApprovalError for a line that is not an event, except for an incomplete last one."""
     path = folder / "events.jsonl"
-    if not path.exists():
+    if not exists(path):
         return []
     try:
         return [parse(line) for line in past_files.read(path).decode("ascii").split("\n")[:-1]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbserver.base.errors import ApprovalError, UsageError
+from nbserver.base.existing import exists
 from nbserver.base.message import Message, message
 from nbserver.base.modes import Mode
 from nbserver.base.plain_text import clean
@@ -50,7 +51,7 @@ class PastRun:
 
     def kept(self, host: str) -> Path:
         """Return the path of the script that was kept for a host."""
-        found = [path for extension in ("ps1", "sh") if (path := self.folder / host / f"script.{extension}").exists()]
+        found = [path for extension in ("ps1", "sh") if exists(path := self.folder / host / f"script.{extension}")]
         return found[0] if found else self.folder / host / "script"
 
     @property
@@ -87,7 +88,7 @@ class PastRun:
                 name=script.host,
                 run=self.run,
             )
-        data = past_files.read(path) if path.exists() else b""
+        data = past_files.read(path) if exists(path) else b""
         if data and past_files.sha256(data) != expected:
             raise ApprovalError(
                 "kept-script-changed",

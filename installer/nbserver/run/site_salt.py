@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nbserver.base import atomic_file, file_lock
 from nbserver.base.errors import UsageError
+from nbserver.base.existing import exists
 from nbserver.run.notebook_password import SALT_BYTES
 
 FILE_NAME = "nbserver.salt"
@@ -103,7 +104,7 @@ def ensure(path: Path) -> bytes:
             todo="Wait for the other nbserver process to finish, then try again",
         ) from None
     except OSError as error:
-        if not path.exists():  # an existing file can be read in a read-only folder
+        if not exists(path):  # an existing file can be read in a read-only folder
             raise UsageError(
                 "salt-not-created",
                 "could not create the salt file: {reason}",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbserver.base import folding
+from nbserver.base.existing import exists
 from nbserver.base.message import phrase
 from nbserver.language.language import ENGLISH, Language
 from nbserver.run import failures
@@ -111,7 +112,7 @@ def summary_lines(
         lines.append(f"{hosts}  {click.style(language.word('ok'), fg=COLORS['ok'])}{_words(mode, results[fine[0]], language)}")
     if len(counted or results) > 1:
         lines.append(_counts(counted or results, language))
-    if mode == "events" and not folder.exists():  # a run of another workstation
+    if mode == "events" and not exists(folder):  # a run of another workstation
         return lines
     if mode in CONTINUED and any(result.outcome == "unreachable" for result in (counted or results).values()):
         lines.append(language.text("To try the unreachable hosts again, run nbserver resume {run}", run=folder.name))
