@@ -41,6 +41,7 @@ _BY_CODE = {
     "ssh-no-session": "session",
     "winrm-no-endpoint": "session",
     "winrm-session-too-slow": "session",
+    "winrm-shells-disabled": "session",
     "winrm-too-many-shells": "session",
     "winrm-fault": "session",
     "winrm-shell-closed": "session",

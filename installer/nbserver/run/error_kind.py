@@ -41,6 +41,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "winrm-no-tls",
         "winrm-nothing-listening",
         "winrm-redirect",
+        "winrm-shells-disabled",
         "winrm-too-many-shells",
         "winrm-unavailable",
     ),

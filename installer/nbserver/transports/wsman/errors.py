@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from nbserver.inventory.windows_host import WindowsHost
 
 _TIMED_OUT = 2150858793
+# ERROR_WSMAN_QUOTA_MAX_SHELLS, _MAX_OPERATIONS (each open shell has one), and _MAX_SHELLS_PPQ of wsmerror.h
+_TOO_MANY_SHELLS = (2150859173, 2150859174, 2150859236)
+_SHELLS_DISABLED = 2150859180  # ERROR_WSMAN_REMOTESHELLS_NOT_ALLOWED
 
 
 def explain(error: Exception, host: WindowsHost) -> HostError:
@@ -172,12 +175,19 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             host=host,
             todo="Run the command again",
         )
-    if fault == 2150859174:
+    if fault in _TOO_MANY_SHELLS:
         return ConnectError(
             "winrm-too-many-shells",
             "this user has too many open shells on the host",
             host=host,
             todo="Close other PowerShell sessions of this user on the host, or wait until they end",
+        )
+    if fault == _SHELLS_DISABLED:
+        return ConnectError(
+            "winrm-shells-disabled",
+            "the host does not allow remote shells (AllowRemoteShellAccess is false)",
+            host=host,
+            todo='Set transport = "ssh" in the inventory, or ask the administrator who manages the group policy "Allow Remote Shell Access" to exempt this host',
         )
     return ConnectError(
         "winrm-fault",
