@@ -136,7 +136,8 @@ Update-TypeData -Force -TypeName System.IO.DirectoryInfo -MemberType ScriptMetho
     if ([IO.Directory]::Exists($this.FullName)) { return }   # as Windows does: it leaves one that is there alone
     [IO.FileSystemAclExtensions]::Create((New-Object IO.DirectoryInfo $this.FullName), $Security)
     $whole = New-Object Security.AccessControl.DirectorySecurity
-    $whole.SetSecurityDescriptorSddlForm('O:BAG:SY')
+    $account = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value   # as a policy can make it; else, it is administrators
+    $whole.SetSecurityDescriptorSddlForm("O:${account}G:SY")
     $sddl = $Security.GetSecurityDescriptorSddlForm('All')
     $whole.SetSecurityDescriptorSddlForm($sddl, $(if ($sddl -clike 'O:*') { 'Owner, Access' } else { 'Access' }))
     Set-StandInAccess $this.FullName $whole.GetSecurityDescriptorSddlForm('All')

@@ -70,6 +70,7 @@ def set_aside(host: Sandbox) -> list[str]:
 def test_everything_is_replaced_while_the_server_is_stopped(deployed: Sandbox) -> None:
     key, shadow = deployed.read("/etc/nbserver/key.pem"), deployed.read("/etc/shadow")
     before = run(deployed, "test", ALL).events[-1]["fingerprint"]
+    deployed.run("mkdir", f"{STATE}/switch")  # an upgrade was cut off: the next one that fails would restore the former password
     done = rotate(deployed, "new")
     assert done.outcome == "ok", done.events
     assert [step for step, event in done.steps if event == "changed"] == ["certificate", "notebook", "service", "check"]
@@ -80,7 +81,8 @@ def test_everything_is_replaced_while_the_server_is_stopped(deployed: Sandbox) -
     folder = f"{STATE}/set-aside/{path.split('/')[1]}"
     assert deployed.access(folder) == "root:root 700" and deployed.exists(f"{folder}/work/runtime/jupyter_cookie_secret")
     assert deployed.run("readlink", f"{folder}/work/data/shadow").stdout == b"/etc/shadow\n" and deployed.read("/etc/shadow") == shadow
-    assert deployed.exists("/srv/people/notebooks/a.ipynb") and not deployed.exists(f"{STATE}/rotation")
+    assert deployed.exists("/srv/people/notebooks/a.ipynb")
+    assert not deployed.exists(f"{STATE}/rotation") and not deployed.exists(f"{STATE}/switch")
     assert deployed.read("/tmp/history").split() == [b"started", b"disabled", b"started"], "also after a restart of the host"
     assert run(deployed, "test", ALL).code == 0
     assert run(deployed, "undo", ALL).outcome == "ok" and deployed.exists(f"{folder}/work"), "evidence stays"

@@ -33,9 +33,20 @@ HELD = (
     "$start = New-Object Diagnostics.ProcessStartInfo 'cmd.exe', '/c ping -n 3 127.0.0.1 >nul'; "
     "$start.UseShellExecute = $false; $start.WorkingDirectory = $PSScriptRoot; [void][Diagnostics.Process]::Start($start); "
 )
-SCRIPT = (
-    HELD + "'ran'; [string]$input; " + TRY.format("Delete($PSCommandPath)") + TRY.format("OpenWrite($PSCommandPath).Close()") + "exit 2\n"
+# Whether everybody is let in to the folder of the script, and to the one above it. Wine shows the mode of its file system as such a list.
+OPEN = (
+    "foreach ($one in $PSScriptRoot, (Split-Path $PSScriptRoot)) { $list = [IO.FileSystemAclExtensions]::GetAccessControl([IO.DirectoryInfo]$one); "
+    "if ($list.GetSecurityDescriptorSddlForm('Access') -clike '*;;;WD)*') { 'open' } else { 'closed' } }; "
 )
+SCRIPT = (
+    HELD
+    + "'ran'; [string]$input; "
+    + TRY.format("Delete($PSCommandPath)")
+    + TRY.format("OpenWrite($PSCommandPath).Close()")
+    + OPEN
+    + "exit 2\n"
+)
+RAN = "ran\r\nmode test\r\nrefused\r\nrefused\r\nclosed\r\nopen\r\n"
 
 
 def test_the_published_hash_is_that_of_the_file() -> None:
@@ -137,7 +148,7 @@ def test_other_input_is_refused(answers: dict[str, tuple[int, str, str]], name: 
 
 
 def test_the_right_input_runs(answers: dict[str, tuple[int, str, str]]) -> None:
-    assert answers["good"] == (2, "ran\r\nmode test\r\nrefused\r\nrefused\r\n", ""), "and nobody can change it meanwhile"
+    assert answers["good"] == (2, RAN, ""), "and nobody can change it meanwhile"
 
 
 def test_nothing_of_it_is_left(answers: dict[str, tuple[int, str, str]], before: set[Path], windows_host: WindowsBox) -> None:

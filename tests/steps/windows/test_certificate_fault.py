@@ -42,9 +42,10 @@ def certificate(
     more: Sequence[x509.GeneralName] = (),
     ends: Any = NOW + DAY,
     algorithm: Any = None,
+    begins: Any = NOW - 2 * DAY,
 ) -> x509.Certificate:
     """With these extensions, its names, and no other."""
-    builder = x509.CertificateBuilder(ROOT.certificate.subject, named("server"), key, x509.random_serial_number(), NOW - 2 * DAY, ends)
+    builder = x509.CertificateBuilder(ROOT.certificate.subject, named("server"), key, x509.random_serial_number(), begins, ends)
     for value, critical in (*extensions, (x509.SubjectAlternativeName([*(san(name) for name in names), *more]), False)):
         builder = builder.add_extension(value, critical)
     return builder.sign(ROOT.key, algorithm or hashes.SHA256())
@@ -137,7 +138,9 @@ def test_names_dates_and_signature(session: Session) -> None:
         (certificate(key, more=[x509.DNSName(NAMES[0])]), ""),
         (with_explicit_curve(), "the certificate must have an RSA key, or an EC key on P-256 or P-384"),
         (certificate(key, ends=NOW - DAY / 2), "the certificate expired on"),
+        (certificate(key, begins=NOW + DAY / 2), "is not valid before"),
         (certificate(key, algorithm=hashes.SHA512()), ""),
+        (certificate(key, algorithm=hashes.SHA224()), "is signed with 1.2.840.10045.4.3.1, expected RSA or ECDSA with SHA-256"),
     ):
         host, workstation = faults(session, one)
         assert (words in host and host) if words else host == "", host

@@ -53,11 +53,11 @@ class Receiver:
             validate("event", event)
         return found
 
-    def refused(self, mode: Mode, *parts: Part, data: bytes = b"") -> str:
+    def refused(self, mode: Mode, *parts: Part, data: bytes = b"", also: str = "") -> str:
         """The message of the failure."""
         lines = [*Envelope(mode, "run-1", parts=parts).lines(), *data_lines(Payload.of(data))]
         envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines)
-        return self.place.refused("\n".join([*self._set_up(), envelope, "Read-Envelope; & $Modes[$Run.Mode]"]))
+        return self.place.refused("\n".join([*self._set_up(), also, envelope, "Read-Envelope; & $Modes[$Run.Mode]"]))
 
     def _set_up(self) -> list[str]:
         state, digest = host_path(self.place.state), sha256(DATA)
@@ -137,6 +137,24 @@ def test_a_link_in_place_of_the_folder_is_refused(receiver: Receiver) -> None:
     for mode in ("missing", "deliver"):
         assert "is a link" in receiver.refused(mode, part(WHEEL, DATA), data=DATA)  # type: ignore[arg-type]
     assert [file.name for file in receiver.place.target.iterdir()] == ["kept.txt"]
+
+
+def test_a_link_in_place_of_a_file_is_neither_read_nor_written(receiver: Receiver) -> None:
+    """A link to a file looks like a file under Wine."""
+    receiver.folder.mkdir()
+    (receiver.folder / WHEEL).write_bytes(DATA)
+    link = "function Test-Link([string]$Path) {{ (Split-Path -Leaf $Path) -ceq '{0}' }}; "
+    (found,) = receiver.run("missing", part(WHEEL, DATA), also=link.format(WHEEL))
+    assert found["state"] == "absent"
+    (receiver.folder / WHEEL).unlink()
+    assert "is a link" in receiver.refused("deliver", part(WHEEL, DATA), data=DATA, also=link.format(f"{WHEEL}.part"))
+    assert list(receiver.folder.iterdir()) == []
+
+
+def test_nobody_replaces_the_folder_while_files_arrive(receiver: Receiver) -> None:
+    look = "function Receive-Delivery($List, $Part) { foreach ($file in [IO.Directory]::GetFiles($DeliveredFolder)) { "
+    look += "try { [IO.File]::Delete($file) } catch { Write-FileState refused 'held' } } }; "
+    assert [event["path"] for event in receiver.run("deliver", part(WHEEL, DATA), data=DATA, also=look)] == ["held"]
 
 
 def test_a_full_disk_keeps_no_part(receiver: Receiver) -> None:

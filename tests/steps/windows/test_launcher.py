@@ -15,10 +15,11 @@ from nbserver.render.script import Script
 from tests.boxes.no_state_folder import no_state_folder
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
+from tests.steps.windows.test_bootstrap import OPEN
 from tests.unit.export.test_azure import exported, run_command
 
 SECRET = "argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA it's"
-CODE = "@($input) -join '|'; try { [IO.File]::OpenWrite($PSCommandPath).Close(); 'changed' } catch { 'held' }; $PSScriptRoot; exit {code}\n"
+CODE = f"@($input) -join '|'; try {{ [IO.File]::OpenWrite($PSCommandPath).Close(); 'changed' }} catch {{ 'held' }}; {OPEN}$PSScriptRoot; exit <code>\n"
 OPTIONS = ["-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"]
 HASH_FILE, LOG = r"%SystemDrive%\hash.txt", r"%SystemDrive%\launcher.log"
 # Wine does not keep the owner of a file. What is asked for it says that of a file of an ordinary user.
@@ -34,7 +35,7 @@ exit $LASTEXITCODE
 
 
 def script(code: int = 0, sha256: str = "") -> Script:
-    text = CODE.replace("{code}", str(code))
+    text = CODE.replace("<code>", str(code))
     return Script("a", (text,), {}, (), sha256 or hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
 
 
@@ -85,8 +86,8 @@ def envelope(*lines: str) -> str:
 
 def test_it_passes_mode_run_and_secret_as_the_envelope(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:
     code, out, err = answers["parameters"]
-    given, held, folder = out.splitlines()
-    assert (code, given, held, err) == (1, envelope("mode apply", "run r-1"), "held", "")
+    given, *how, folder = out.splitlines()
+    assert (code, given, how, err) == (1, envelope("mode apply", "run r-1"), ["held", "closed", "open"], "")
     assert not windows_host.path(folder).exists(), "nothing is left"
 
 

@@ -60,7 +60,7 @@ def running(place: Place, process: int) -> list[str]:
 
 def test_what_a_killed_run_left_is_ended_first(place: Place, victim: Session) -> None:
     process = begin(place, victim, "python.exe")
-    wait_until(lambda: "ping.exe" in map(str.lower, running(place, process)))
+    assert wait_until(lambda: "ping.exe" in map(str.lower, running(place, process)))
     said = place.run(f"{lock(place)}$Run.Id = 'next-2'; Enter-Lock; Stop-LeftProgram; Get-LockOwner; Exit-Lock; Get-Said")
     owner, *events = said
     assert owner.startswith("run next-2, mode ") and "program" not in owner
@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_is_ended_first(place: Place, victim: Session) ->
 
 def test_an_installer_is_not_interrupted(place: Place, victim: Session) -> None:
     process = begin(place, victim, "installer.exe")
-    wait_until(lambda: "ping.exe" in map(str.lower, running(place, process)))
+    assert wait_until(lambda: "ping.exe" in map(str.lower, running(place, process)))
     wait = f"{lock(place)}$LeftSeconds = 2; $Run.Id = 'next-2'; Enter-Lock; try {{ Stop-LeftProgram }} catch {{ $_.Exception.Data['code'] }} finally {{ $Run.Lock.Close(); $Run.Lock = $null }}; Get-Said"
     assert place.run(wait)[0] == "left-program-runs"
     assert "installer.exe" in running(place, process)

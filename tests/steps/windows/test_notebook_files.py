@@ -31,20 +31,27 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def run(place: Place, mode: Mode, *parts: Part, data: bytes = b"") -> list[dict[str, Any]]:
+def run(place: Place, mode: Mode, *parts: Part, data: bytes = b"", also: str = "") -> list[dict[str, Any]]:
     """What the script reports in this mode, in the order of its events."""
     lines = [*Envelope(mode, "run-1", parts=parts).lines(), *data_lines(Payload.of(data))]
     envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines) + "; "
     act = "Read-Envelope; [void](Get-Said); & $Modes[$Run.Mode]; Get-Said"
-    found = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + envelope + act]))]
+    found = [json.loads(line) for line in place.run("\n".join([MAIN, SET_UP + envelope + also + act]))]
     for event in found:
         validate("event", event)
     return found
 
 
-def push(place: Place, files: dict[str, bytes], before: str = ABSENT) -> dict[str, str]:
+def refused(place: Place, mode: Mode, *parts: Part, data: bytes = b"") -> str:
+    """The message of the failure in this mode."""
+    lines = [*Envelope(mode, "run-1", parts=parts).lines(), *data_lines(Payload.of(data))]
+    envelope = "$EnvelopeLines = " + ", ".join(f"'{line}'" for line in lines) + "; "
+    return place.refused("\n".join([MAIN, SET_UP + envelope + "Read-Envelope; & $Modes[$Run.Mode]"]))
+
+
+def push(place: Place, files: dict[str, bytes], before: str = ABSENT, also: str = "") -> dict[str, str]:
     parts = [Part(path, len(data), sha256(data), 0, len(data), before) for path, data in files.items()]
-    return states(run(place, "push", *parts, data=b"".join(files.values())))
+    return states(run(place, "push", *parts, data=b"".join(files.values()), also=also))
 
 
 def states(events: list[dict[str, Any]]) -> dict[str, str]:
@@ -96,8 +103,10 @@ def test_a_large_file_comes_in_parts_and_what_is_in_the_way_is_kept(place: Place
 
 @pytest.mark.parametrize("path", ["../x", "a/../x", ".x", "a:b", "a\\b", "a//b", "a./b"])
 def test_a_path_that_leads_elsewhere_is_refused(place: Place, notebooks: Path, path: str) -> None:
-    refused = place.refused("\n".join([MAIN, SET_UP, f"Assert-PartPath @{{ Path = '{path}' }}"]))
-    assert "nbserver sent a path that is not valid: " in refused
+    part = Part(path, 3, sha256(b"new"), 0, 3)
+    for mode in ("push", "pull"):
+        assert "nbserver sent a path that is not valid: " in refused(place, mode, part, data=b"new")  # type: ignore[arg-type]
+    assert list(notebooks.iterdir()) == [] and not (place.folder / "x").exists()
 
 
 def test_a_backup_has_the_record_and_not_the_key(place: Place, notebooks: Path) -> None:
@@ -176,6 +185,41 @@ def test_no_link_is_followed(place: Place, notebooks: Path) -> None:
     assert push(place, {"link/kept.txt": b"new", "link": b"new"}) == {"link/kept.txt": "conflict", "link": "conflict"}
     assert states(run(place, "pull", Part("link/kept.txt", 4, "0" * 64, 0, 4))) == {"link/kept.txt": "unreadable"}
     assert (place.target / "kept.txt").read_bytes() == b"kept"
+
+
+def test_a_link_in_place_of_the_folder_is_refused(place: Place) -> None:
+    (place.folder / "data").symlink_to(place.target)
+    one = Part("kept.txt", 4, sha256(b"kept"), 0, 4)
+    for mode, parts, data in (("list", (), b""), ("pull", (one,), b""), ("push", (one,), b"kept")):
+        assert "is a link" in refused(place, mode, *parts, data=data)  # type: ignore[arg-type]
+    assert [path.name for path in place.target.iterdir()] == ["kept.txt"]
+
+
+def test_a_link_that_comes_when_a_file_is_opened_is_not_followed(place: Place, notebooks: Path) -> None:
+    """As a notebook could make one, between the look and the opening."""
+    (notebooks / "a.txt").write_bytes(b"of somebody else")
+    comes = "$looks = @{ Count = 0 }; function Get-Link($Path) { $looks.Count++; if ($looks.Count -gt 1) { $Path } }; "
+    path = host_path(notebooks / "a.txt")
+    released = f"try {{ Open-Notebook '{path}' }} catch {{ (Get-FailureField $_.Exception).code }}; [IO.File]::Open('{path}', 'Open', 'Read', 'None').Close()"
+    assert place.run("\n".join([MAIN, SET_UP, comes + released])) == ["link-in-path"]
+    new = "function Test-Link([string]$Path) { (Split-Path -Leaf $Path) -clike '.nb*' }; "
+    refusal = "try { [void](Write-Part '%s\\.nb0' @{ Offset = 0; Length = 0 }) } catch { (Get-FailureField $_.Exception).code }"
+    assert place.run("\n".join([MAIN, SET_UP, new + refusal % host_path(notebooks)])) == ["link-in-path"]
+
+
+def test_nobody_replaces_a_folder_while_a_file_gets_into_it(place: Place, notebooks: Path) -> None:
+    held = "$held = New-Object Collections.ArrayList; function Look($Folder) { foreach ($file in [IO.Directory]::GetFiles($Folder, 'nb-*')) { "
+    held += "try { [IO.File]::Delete($file) } catch { [void]$held.Add((Split-Path -Leaf $Folder)) } } }; "
+    held += "function New-Item($ItemType, $Path) { Look (Split-Path $Path); [IO.Directory]::CreateDirectory($Path) }; "
+    held += "function Write-Part([string]$New, $Part) { Look (Split-Path $New); Write-FileState absent ($held -join ' ') }; "
+    assert list(push(place, {"a/b.txt": b"1"}, also=held)) == ["data a"]
+
+
+def test_what_changes_while_a_file_arrives_is_kept(place: Place, notebooks: Path) -> None:
+    path = host_path(notebooks / "a.txt")
+    changes = f"$write = ${{function:Write-Part}}; function Write-Part($New, $Part) {{ [IO.File]::WriteAllText('{path}', 'theirs'); . $write $New $Part }}; "
+    assert push(place, {"a.txt": b"new"}, also=changes) == {"a.txt": "conflict"}
+    assert {file.name: file.read_text() for file in notebooks.iterdir()} == {"a.txt": "theirs"}
 
 
 # -- undo with notebooks
@@ -294,6 +338,14 @@ def test_missing_rights_are_named_before_the_state_folder_is_read(place: Place) 
     said = place.run("\n".join([MAIN, SET_UP, own, part("steps/machine/preflight"), script]))
     assert said[:4] == [f"{mode} not-administrator" for mode in ("test", "status", "apply", "undo")]
     assert "state_folder unknown" in said[4:]
+
+
+def test_a_run_whose_id_this_host_knows_does_not_begin(place: Place) -> None:
+    """Its events would be added to those of the other run, which are evidence."""
+    place.set_access(place.state, PRIVATE)
+    start = """try { Start-Change; 'begun' } catch { (Get-FailureField $_.Exception).code } finally { Exit-Lock; $Run.EventFile = '' }; """
+    own = "$LockFile = \"$StateFolder\\lock\"; $Run.Mode = 'apply'; $Run.Id = 'r1'; "
+    assert place.run("\n".join([MAIN, SET_UP, own, start * 2])) == ["begun", "run-id-used"]
 
 
 def test_only_a_check_and_events_start_in_a_32_bit_process(place: Place) -> None:

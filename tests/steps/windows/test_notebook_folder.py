@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nbserver.render.step_files import read_body
-from tests.powershell.engine import Session
+from tests.powershell.engine import Session, host_path
 from tests.steps.windows.place import (
     ABOVE,
     NOTEBOOKS,
@@ -88,6 +88,13 @@ def test_a_new_folder_does_not_inherit_what_a_drive_gives_everybody(notebooks: P
     undo = "$lines = @(Read-Record); [Array]::Reverse($lines); foreach ($line in $lines) { Undo-Line $line }"
     there = notebooks.run(f"{undo}; foreach ($one in '{ABOVE}\\far', '{ABOVE}') {{ [string](Test-Path -LiteralPath $one) }}")
     assert there == ["False", "True"], "undo removes the folders above it too"
+
+
+def test_a_folder_that_somebody_created_first_is_refused(notebooks: Place) -> None:
+    """Windows leaves it as it is, with their list."""
+    first = "function New-ClosedFolder($Path) { [void](New-Item -ItemType Directory -Path $Path) }; "
+    said = notebooks.refused(f"{first}Add-DataFolder '{ABOVE}\\new'")
+    assert f"another account created {ABOVE}\\new while nbserver was creating it: S-1-5-32-545 has access to" in said
 
 
 def test_the_service_loses_its_access_to_an_earlier_folder(notebooks: Place) -> None:
@@ -179,6 +186,16 @@ def test_undo_takes_the_access_away_and_what_the_service_made(notebooks: Place) 
     notebooks.set_access(NOTEBOOKS, OPEN.replace("D:AI", f"D:AI(A;OICI;0x1301bf;;;{SERVICE})"))
     notebooks.run(f"& $Restore.grant '{NOTEBOOKS}'")
     assert SERVICE not in notebooks.access(NOTEBOOKS), "also from a folder that others could replace by now"
+
+
+def test_what_a_link_leads_to_keeps_its_access(place: Place) -> None:
+    data = place.folder / "data"
+    (data / "inner").mkdir(parents=True)
+    (data / "inner" / "a.ipynb").write_text("x")
+    for folder in (data, data / "inner"):
+        (folder / "link").symlink_to(place.target)
+    seen = "$seen = New-Object Collections.ArrayList; function Remove-Grant([string]$Path) { [void]$seen.Add((Split-Path -Leaf $Path)) }; "
+    assert place.run(f"{seen}& $Restore.grant '{host_path(data)}'; $seen -join ' '") == ["inner a.ipynb data"]
 
 
 def test_what_could_not_be_taken_away_is_reported_and_the_rest_goes_on(notebooks: Place) -> None:

@@ -32,6 +32,8 @@ BELOW = "{state}\\work\\inner"
 CHANGES = {
     "access": "Set-Access '{path}' $ServiceWrites",
     "a folder": "Add-Folder '{path}' $ServiceWrites",
+    "a new folder": "Add-Folder '{path}\\new' $ServiceWrites",
+    "a new folder without a list": "Add-Folder '{path}\\new'",
     "undo of access": "& $Restore.access '{path}' $AdministratorsOnly",
     "undo of a folder": "& $Restore.folder '{path}'",
     "undo of a notebook folder": "& $Restore.data_folder '{path}'",
@@ -99,6 +101,45 @@ def test_a_folder_cannot_become_a_link_while_it_is_changed(place: Place) -> None
     assert list((place.state / "work").iterdir()) == []
 
 
+def test_a_link_that_comes_before_a_folder_is_locked_is_refused(place: Place) -> None:
+    work = place.state / "work"
+    work.mkdir()
+    comes = "$looks = @{ Count = 0 }; function Get-Link($Path) { $looks.Count++; if ($looks.Count -gt 1) { $Path } }; "
+    assert "is a link" in place.refused(f"{comes}Lock-Folder '{host_path(work)}'")
+    assert list(work.iterdir()) == [], "its file is closed, which removes it"
+
+
+def test_nobody_replaces_a_folder_while_its_content_is_removed(place: Place) -> None:
+    """Those of the programs are for administrators only, so they are not locked."""
+    for name in ("state/work/inner", "programs/env"):
+        (place.folder / name).mkdir(parents=True)
+        (place.folder / name / "file").write_text("x")
+    look = "function Clear-ReadOnly($Path) { if ([IO.File]::Exists($Path)) { foreach ($file in [IO.Directory]::GetFiles((Split-Path $Path), 'nb-*')) { "
+    look += "try { [IO.File]::Delete($file) } catch { [void]$held.Add((Split-Path -Leaf (Split-Path $Path))) } } } }; "
+    folder = host_path(place.folder)
+    removed = f"Remove-Folder '{folder}\\state\\work'; Remove-Folder '{folder}\\programs\\env'; $held -join ' '"
+    assert place.run(f"$held = New-Object Collections.ArrayList; {look}{removed}") == ["inner"]
+    assert not (place.state / "work").exists() and not (place.folder / "programs" / "env").exists()
+
+
+RESTORE, COPY, WRITE = r"& $Restore.file '{0}\file' '{0}\copy'", r"Copy-Over '{0}\copy' '{0}\file'", r"Write-TextFile '{0}\file' 'new'"
+
+
+@pytest.mark.parametrize(
+    ("change", "link"),
+    [(RESTORE, "copy"), (RESTORE, "file"), (RESTORE, "file.new"), (COPY, "file"), (COPY, "file.new"), (WRITE, "file"), (WRITE, "file.new")],
+)
+def test_a_file_that_is_a_link_is_neither_read_nor_replaced(place: Place, change: str, link: str) -> None:
+    """Wine shows a link to a file as that file."""
+    files = {"copy": "copy", "file": "old", "file.new": "of a killed run"}
+    for name, text in files.items():
+        (place.state / name).write_text(text)
+    state = host_path(place.state)
+    said = place.refused(f"function Test-Link([string]$Path) {{ $Path -eq '{state}\\{link}' }}; " + change.format(state))
+    assert f"{link} is a link" in said
+    assert {path.name: path.read_text() for path in place.state.iterdir()} == files
+
+
 # -- undo keeps to what is nbserver's
 
 
@@ -144,7 +185,23 @@ def test_a_folder_is_closed_from_its_beginning(place: Place, make: str) -> None:
     never = "function Set-Access { throw 'afterwards' }; function Test-Access { $true }; function Assert-StateFolder { }; "
     place.run(never + make.format(folder=host_path(place.folder / "made"), state=host_path(place.state)))
     (made,) = [path for path in (place.folder / "made", place.state / "before") if path.exists()]
-    assert made.stat().st_mode & 0o007 == 0
+    assert made.stat().st_mode & 0o007 == 0 and place.access(made).startswith("O:BAD:P")
+
+
+@pytest.mark.parametrize(("flags", "same"), [("PAI", True), ("P", True), ("AI", False), ("", False)])
+def test_a_list_that_inherits_from_the_folder_above_is_another_one(place: Place, flags: str, same: bool) -> None:
+    place.set_access(place.target, f"O:BAD:{flags}(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)")
+    path = host_path(place.target)
+    assert place.run(f"[string](Test-Access '{path}' $AdministratorsOnly)") == [str(same)]
+    place.run(f"Add-Folder '{path}' $AdministratorsOnly")
+    assert place.access(place.target).startswith("O:BAD:P")
+
+
+def test_a_state_folder_that_somebody_filled_meanwhile_is_refused(place: Place) -> None:
+    """Windows leaves a folder that exists as it is: only its owner and its list show who created it, and not who was in it."""
+    first = "function New-ClosedFolder($Path) { [void](New-Item -ItemType Directory -Path $Path); [IO.File]::WriteAllText(\"$Path\\record.jsonl\", '') }; "
+    said = place.refused(f"{first}$StateFolder = '{host_path(place.folder)}\\made'; Initialize-StateFolder")
+    assert "another account created" in said and "put files in it while nbserver was creating it" in said
 
 
 def test_a_list_is_set_again_without_owner_and_group(place: Place) -> None:

@@ -64,10 +64,11 @@ def set_access(session: Session, path: str, sddl: str) -> None:
     )
 
 
-def look(session: Session) -> list[str]:
+def look(session: Session, before: str = "") -> list[str]:
     """What the step's Test finds: differences, or nothing. Raises EngineError where it refuses."""
     return session.run(
-        settings()
+        before
+        + settings()
         + "$Run.Differences = New-Object Collections.ArrayList; & $Steps[0].Test; foreach ($one in $Run.Differences) { $one.should }"
     )
 
@@ -110,6 +111,18 @@ def test_one_that_others_could_change_is_refused(session: Session, where: str) -
         and 'python.kind = "zip"' in said
         and "Allow only SYSTEM and administrators to write to this folder" in said
     )
+
+
+@pytest.mark.usefixtures("access")
+def test_a_link_in_it_is_refused(session: Session) -> None:
+    """Its list says nothing about what it leads to. Wine makes no link here."""
+    register(session, "9.87")
+    set_access(session, "C:\\", DRIVE)
+    for path in ("", r"\python.exe", r"\Lib", r"\Lib\site-packages"):
+        set_access(session, FOLDER + path, CLOSED)
+    with pytest.raises(EngineError) as refused:
+        look(session, rf"function Test-Link([string]$Path) {{ $Path -eq '{FOLDER}\Lib' }}; ")
+    assert rf"{FOLDER}\Lib is a link" in str(refused.value)
 
 
 @pytest.mark.usefixtures("access")

@@ -61,7 +61,7 @@ class Host:
     def run(self, mode: str, password: str, *, source: str = "host", chain: str = "", before: str = "", run: str = "r1") -> str:
         """The code of the failure, or `done` and the codes of the events, in one run of the mode."""
         service = (
-            '$ServiceFolder = "$StateFolder\\service"; $WorkFolder = "$StateFolder\\work"; $SetAsideFolder = "$StateFolder\\set-aside"; '
+            '$ServiceFolder = "$StateFolder\\service"; $WorkFolder = "$StateFolder\\work"; $SetAsideFolder = "$StateFolder\\set-aside"; $SwitchFolder = "$StateFolder\\switch"; '
         )
         files = (
             '$ConfigurationFile = "$ServiceFolder\\jupyter_server_config.json"; $CertificateFile = "$ServiceFolder\\certificate.pem"; '
@@ -127,7 +127,10 @@ def test_a_requested_key_that_the_service_could_read_evicts_nobody(host: Host) -
 
 
 def test_one_that_was_cut_off_is_done_again_and_no_apply_comes_between(host: Host) -> None:
+    (host.state / "switch").mkdir()  # an upgrade was cut off: the next one that fails would restore the former password
+    (host.state / "switch" / "jupyter_server_config.json").write_text(f'"hashed_password":  "{OLD}"')
     assert host.run("rotate", NEW, before="$global:NoService = $true; ") == "no-service"
+    assert not (host.state / "switch").exists()
     assert NEW in host.configuration.read_text() and not (host.state / "running").exists()
     validate("rotation", json.loads((host.state / "rotation").read_text()))
     assert host.run("apply", NEW) == "rotation-incomplete-apply"
