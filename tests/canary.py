@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import threading
@@ -14,14 +15,30 @@ _STREAM = re.compile(rb"<rsp:(?:Stream|Arguments)[^>]*>([^<]*)</rsp:(?:Stream|Ar
 
 
 def forms(secret: str) -> list[bytes]:
-    """How a secret may stand in a file: as text, as UTF-16, in base64 of both; backslashes and quotes escaped for JSON."""
-    plain = [secret.encode("utf-8"), secret.encode("utf-16-le")]
-    return [*plain, *(base64.b64encode(data).rstrip(b"=")[:-2] for data in plain)]
+    """How a secret may stand in a text: as it is, escaped for JSON, as UTF-16, and in base64 of a text that has it anywhere."""
+    plain = _plain(secret)
+    return [*plain, *(_in_base64(data, before) for data in plain for before in range(3))]
+
+
+def _plain(secret: str) -> list[bytes]:
+    texts = dict.fromkeys([secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]])
+    return [secret.encode("utf-16-le"), *(text.encode("utf-8") for text in texts)]
+
+
+def _in_base64(data: bytes, before: int) -> bytes:
+    """What base64 makes of the data, wherever the number of bytes before them is `before`, or that and a multiple of 3.
+
+    Characters that depend on the bytes before and behind the data, too, are left out.
+    """
+    return base64.b64encode(bytes(before) + data)[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
 
 
 def files_with(secrets: Mapping[str, str], folders: Iterable[Path]) -> dict[str, list[Path]]:
-    """Name of a secret -> the files that hold it, in any of its forms."""
-    wanted = {name: forms(secret) for name, secret in secrets.items()}
+    """Name of a secret -> the files that hold it: as text, escaped for JSON, as UTF-16, or in base64 that begins with it."""
+    wanted = {
+        name: [*_plain(secret), *(_in_base64(secret.encode(code), 0) for code in ("utf-8", "utf-16-le"))]
+        for name, secret in secrets.items()
+    }
     found: dict[str, list[Path]] = {name: [] for name in secrets}
     for folder in folders:
         for path in files(folder):

@@ -106,7 +106,6 @@ def test_ctrl_c_stops_the_pipeline_and_the_bracket_is_closed(story: Story) -> No
 def test_apply_changes_every_step_and_exits_0(story: Story) -> None:
     done, events = story.done["apply"], story.events["apply"]
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [step for step in steps(events, "changed") + steps(events, "unchanged") if step in CHANGING]
     assert set(steps(events, "changed")) | set(steps(events, "unchanged")) == {*STEPS, "ie_esc"}
     assert {"packages", "path", "certificate", "notebook", "service", "firewall", "check"} <= set(steps(events, "changed"))
     assert events[-1]["event"] == "finished" and events[-1]["outcome"] == "ok"
@@ -358,7 +357,8 @@ def test_no_secret_is_in_the_command_line_of_a_process(story: Story) -> None:
 def test_no_secret_is_said(story: Story) -> None:
     wanted = [*story.site.secrets.values(), story.configuration["PasswordIdentityProvider"]["hashed_password"]]
     for name, done in story.done.items():
-        assert not [secret for secret in wanted if secret in done.stdout + done.stderr], name
+        said = (done.stdout + done.stderr).encode()
+        assert not [secret for secret in wanted if any(form in said for form in canary.forms(secret))], name
 
 
 # -- undo

@@ -208,7 +208,9 @@ def test_a_link_that_comes_when_a_file_is_opened_is_not_followed(place: Place, n
 
 
 def test_nobody_replaces_a_folder_while_a_file_gets_into_it(place: Place, notebooks: Path) -> None:
-    held = "$held = New-Object Collections.ArrayList; function Look($Folder) { foreach ($file in [IO.Directory]::GetFiles($Folder, 'nb-*')) { "
+    held = (
+        "$held = New-Object Collections.ArrayList; function Look($Folder) { foreach ($file in [IO.Directory]::GetFiles($Folder, 'nb-*')) { "
+    )
     held += "try { [IO.File]::Delete($file) } catch { [void]$held.Add((Split-Path -Leaf $Folder)) } } }; "
     held += "function New-Item($ItemType, $Path) { Look (Split-Path $Path); [IO.Directory]::CreateDirectory($Path) }; "
     held += "function Write-Part([string]$New, $Part) { Look (Split-Path $New); Write-FileState absent ($held -join ' ') }; "

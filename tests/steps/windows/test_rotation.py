@@ -60,9 +60,7 @@ class Host:
 
     def run(self, mode: str, password: str, *, source: str = "host", chain: str = "", before: str = "", run: str = "r1") -> str:
         """The code of the failure, or `done` and the codes of the events, in one run of the mode."""
-        service = (
-            '$ServiceFolder = "$StateFolder\\service"; $WorkFolder = "$StateFolder\\work"; $SetAsideFolder = "$StateFolder\\set-aside"; $SwitchFolder = "$StateFolder\\switch"; '
-        )
+        service = '$ServiceFolder = "$StateFolder\\service"; $WorkFolder = "$StateFolder\\work"; $SetAsideFolder = "$StateFolder\\set-aside"; $SwitchFolder = "$StateFolder\\switch"; '
         files = (
             '$ConfigurationFile = "$ServiceFolder\\jupyter_server_config.json"; $CertificateFile = "$ServiceFolder\\certificate.pem"; '
             '$KeyFile = "$ServiceFolder\\key.pem"; $NewCertificateFile = "$ServiceFolder\\certificate-new.pem"; $RotationFile = "$StateFolder\\rotation"; '
