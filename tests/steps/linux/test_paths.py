@@ -65,6 +65,16 @@ def test_a_link_that_comes_between_test_and_apply_is_refused(host: Sandbox) -> N
         assert powers(host) == before
 
 
+def test_a_link_that_comes_before_a_folder_is_opened_is_refused(host: Sandbox) -> None:
+    """Between the look for links and the opening: the kernel says which folder was opened."""
+    folder = "step folder 'a folder'\nfolder_test() { differs folder folder '' there; }\n"
+    folder += "folder_apply() { check_links() { return 0; }; set_access /srv/moved/powers daemon:daemon 777; }\n"
+    host.run("ln", "-s", "/etc", "/srv/moved")
+    before = powers(host)
+    refused(apply(host, [folder]), f"/srv/moved/powers contains a link and resolves to {POWERS}", step="folder")
+    assert powers(host) == before
+
+
 @pytest.mark.parametrize("place", ["/opt/nbserver", "/etc/nbserver", "/var/lib/nbserver/work"])
 def test_a_link_in_a_place_of_nbservers_own_is_refused(host: Sandbox, place: str) -> None:
     folder = f"step folder 'a folder'\nfolder_test() {{ differs folder folder '' there; }}\nfolder_apply() {{ add_folder {place} daemon:daemon 777; }}\n"

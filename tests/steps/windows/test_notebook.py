@@ -126,6 +126,33 @@ def test_a_password_in_place_of_its_hash_is_refused(step: Step, text: str) -> No
     assert not step.file.exists()
 
 
+def test_the_server_is_for_who_knows_the_password_and_for_no_other_site(step: Step) -> None:
+    step.apply(hashed(OURS))
+    found = json.loads(step.file.read_text("ascii"))
+    assert found["ServerApp"] == {
+        "ip": "*",
+        "port": 9999,
+        "port_retries": 0,
+        "base_url": "/",
+        "default_url": "/tree",
+        "open_browser": False,
+        "allow_remote_access": True,
+        "allow_unauthenticated_access": False,
+        "disable_check_xsrf": False,
+        "allow_password_change": False,
+        "allow_origin": "",
+        "allow_origin_pat": "",
+        "allow_credentials": False,
+        "root_dir": "C:\\x",
+        "certfile": "x",
+        "keyfile": "x",
+    }
+    password = found["PasswordIdentityProvider"]
+    assert password.pop("hashed_password").startswith("argon2:$argon2id$")
+    assert password == {"password_required": True, "allow_password_change": False}
+    assert set(found) == {"ServerApp", "PasswordIdentityProvider", "IdentityProvider"}
+
+
 @pytest.mark.parametrize(("hours", "days"), [(12, 0.5), (1, 0.041667), (48, 2), (25, 1.041667)])
 def test_a_log_in_lasts_as_long_as_the_settings_say(step: Step, hours: int, days: float) -> None:
     step.apply(hashed(OURS), hours=hours)

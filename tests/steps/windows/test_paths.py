@@ -39,6 +39,8 @@ CHANGES = {
     "undo of a notebook folder": "& $Restore.data_folder '{path}'",
     "undo of a grant": "function Get-FolderNameFault {{ }}; & $Restore.grant '{path}'",
     "undo of an installation": "& $Restore.inno '{path}'",
+    "undo of a setup": "& $Restore.bundle '{path}\\kept.txt' $null",
+    "undo of a package": "& $Restore.msi '{path}\\kept.txt' $null",
     "a text file": "Set-TextFile '{path}\\kept.txt' 'x'",
     "a copy of a file": "Save-FileBefore '{path}\\kept.txt'",
     "undo of a file": "& $Restore.file '{path}\\kept.txt' $null",
@@ -273,6 +275,17 @@ def test_a_task_of_somebody_else_is_removed_and_made_anew(place: Place) -> None:
         assert place.run(refused) == ["refused", "theirs.exe"], "Windows refuses the new one, so the previous one is back"
     finally:
         place.run(f"Unregister-ScheduledTask -TaskName '{name}' -Confirm:$false")
+
+
+def test_a_task_that_closes_a_bracket_restores_the_value_that_was_there(place: Place) -> None:
+    key = r"HKCU:\Software\nbserver-test-closing"
+    make = f"[void](New-Item -Force -Path '{key}'); Set-ItemProperty -LiteralPath '{key}' -Name 'A & B' -Value 5 -Type "
+    close = f"$Run.Step = 'guard'; function Set-Task($Name, $Xml) {{ $Name; ([xml]$Xml).Task.Actions.Exec[0].Arguments }}; Add-ClosingTask '{key}' 'A & B'"
+    try:
+        assert place.run(f"{make}DWord; {close}") == ["nbserver-close-guard", f'add "{key}" /v "A & B" /t REG_DWORD /d 5 /f']
+        assert "is not a DWORD value, so nbserver could not restore it after a restart" in place.refused(f"{make}String; {close}")
+    finally:
+        place.run(f"Remove-Item -LiteralPath '{key}'")
 
 
 def test_undo_restores_no_value_or_task_that_nbserver_does_not_change(place: Place) -> None:

@@ -17,18 +17,18 @@ __all__ = ["place", "session"]
 SECOND = b"from another publisher"
 
 
-def source(url: str, content: bytes, version: str) -> dict[str, Any]:
+def source(url: str, content: bytes, version: str, size: int | None = None) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
-    return {"kind": "zip", "url": url, "sha256": digest, "version": version, "size": None, "executable": ["openssl.exe"]}
+    return {"kind": "zip", "url": url, "sha256": digest, "version": version, "size": size, "executable": ["openssl.exe"]}
 
 
-def settings(url: str, *, first: str = "gone.zip", second: str = "second.zip") -> str:
-    program = {**source(f"{url}{first}", b"first", "3.5.6"), "sources": [source(f"{url}{second}", SECOND, "3.5.9")]}
+def settings(url: str, *, first: str = "gone.zip", second: str = "second.zip", size: int | None = None) -> str:
+    program = {**source(f"{url}{first}", b"first", "3.5.6"), "sources": [source(f"{url}{second}", SECOND, "3.5.9", size)]}
     table = {"downloads": {"mirror": None, "proxy": None, "source": "direct"}, "scope": "machine", "openssl": program}
     return f"$Settings = ConvertFrom-Json '{json.dumps({**table, 'notebook': {'directory': 'C:/n'}})}'; $Sources = @{{}}; "
 
 
-def use(place: Place, url: str, script: str, **files: str) -> list[Any]:
+def use(place: Place, url: str, script: str, **files: Any) -> list[Any]:
     """The lines that a script printed behind the selection, and its events."""
     state = host_path(place.state)
     places = f"$CacheFolder = '{state}\\cache'; $FileLists = '{state}\\installed'; $Run.Mode = 'apply'; $Run.Finding = $null; "
@@ -56,6 +56,35 @@ def test_the_next_source_is_used(place: Place, tmp_path: Path, first: str) -> No
 def test_without_any_source_the_last_failure_counts(place: Place, tmp_path: Path) -> None:
     with served(tmp_path) as url, pytest.raises(EngineError, match=r"could not download .*second\.zip.*404"):
         use(place, url, "Save-Program openssl")
+
+
+def test_a_file_that_is_larger_than_in_the_catalog_or_in_the_cache_is_not_what_it_was_is_discarded(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "second.zip").write_bytes(SECOND)
+    cache = place.state / "cache"
+    with served(tmp_path) as url:
+        with pytest.raises(
+            EngineError, match=r"could not download .*second\.zip: the file is larger than 5 bytes, so nbserver discarded it"
+        ):
+            use(place, url, "Save-Program openssl", size=5)
+        assert list(cache.iterdir()) == []
+        file = cache / f"{hashlib.sha256(SECOND).hexdigest()[:16]}-second.zip"
+        file.write_bytes(b"something else")
+        use(place, url, "Save-Program openssl", size=len(SECOND))
+    assert [path.read_bytes() for path in cache.iterdir()] == [SECOND]
+
+
+def test_a_server_that_sends_next_to_nothing_is_given_up(place: Place) -> None:
+    ask = "$SlowestDownload = @{ Bytes = 100; Seconds = 0 }; foreach ($bytes in 99, 100) { $fault = Get-DownloadFault 200 $null "
+    ask += "@{ Bytes = 0; Time = [Diagnostics.Stopwatch]::StartNew() } $bytes; if ($fault) { $fault.Message } else { 'goes on' } }"
+    assert use(place, "http://127.0.0.1:9/", ask)[:2] == ["the server sent only 99 bytes in a minute", "goes on"]
+
+
+def test_half_of_an_archive_is_removed(place: Place) -> None:
+    """It would keep a full disk full."""
+    full = r'function Expand-Zip([string]$File, [string]$Folder) { [void](New-Item -ItemType Directory -Path $Folder); [IO.File]::WriteAllText("$Folder\part", "x"); throw "full" }; '
+    with pytest.raises(EngineError, match="full"):
+        use(place, "http://127.0.0.1:9/", f"{full}Expand-Download $Settings.openssl '{host_path(place.state)}\\made'")
+    assert not (place.state / "made.new").exists()
 
 
 def test_the_source_that_is_installed_stays(place: Place, tmp_path: Path) -> None:
