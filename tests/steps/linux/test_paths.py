@@ -287,6 +287,8 @@ def test_undo_leaves_alone_what_the_record_should_not_name(host: Sandbox) -> Non
         ("process", f"{POWERS}/process", None),
         ("user", "anna", None),
         ("files", POWERS, None),
+        ("first_page", f"{POWERS}/Welcome.ipynb", None),
+        ("first_page", f"{NOTEBOOKS}/other.ipynb", None),
     ]
     lines = [
         json.dumps({"v": 1, "step": "notebook", "kind": kind, "key": key, "before": before}, separators=(",", ":"))
