@@ -145,6 +145,17 @@ def test_what_a_kernel_put_into_its_folder_is_removed_without_leaving_it(host: S
     assert powers(host) == before and not host.exists("/var/lib/nbserver/work")
 
 
+def test_a_disk_that_is_mounted_in_a_folder_is_not_emptied(host: Sandbox) -> None:
+    assert apply(host).outcome == "ok"
+    disk = "/var/lib/nbserver/work/disk"
+    host.run("bash", "-ec", f"mkdir {disk}; mount -t tmpfs tmpfs {disk}; echo theirs >{disk}/file")
+    done = apply(host, mode="undo")
+    refused(done, "could not remove some files in /var/lib/nbserver/work", step="notebook")
+    assert host.read(f"{disk}/file") == b"theirs\n"
+    host.run("umount", disk)
+    assert apply(host, mode="undo").outcome == "ok" and not host.exists("/var/lib/nbserver/work")
+
+
 # ---- folders that are the system's, or that somebody else can exchange
 
 
