@@ -51,6 +51,19 @@ def test_a_script_that_bash_cannot_run_says_why(transport: LocalTransport) -> No
         list(transport.run("echo no such word >&2; exit 7\n", []))
 
 
+@pytest.mark.parametrize("script", ["echo begun; kill -KILL $$\n", "kill -KILL $PPID; sleep 1\n"], ids=["the script", "the bootstrap"])
+def test_a_killed_script_is_said_to_be_killed(transport: LocalTransport, script: str) -> None:
+    with pytest.raises(ScriptError, match=r"local: the script was killed with signal 9 .* which is safe.* memory") as found:
+        list(transport.run(script, []))
+    assert found.value.code == "script-killed"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("SEGV", "SIGSEGV"), ("TERM", "SIGTERM")])
+def test_a_signal_that_ended_the_script_is_named(transport: LocalTransport, name: str, shown: str) -> None:
+    with pytest.raises(ScriptError, match=f"the script was ended by {shown}"):
+        list(transport.run(f"kill -{name} $$\n", []))
+
+
 def test_it_is_told_to_stop(tmp_path: Path) -> None:
     parts.require_bash()
     stop = threading.Event()

@@ -103,7 +103,11 @@ for script in ("throw 'no such word'", "exit 7", "[Console]::Out.Write('x' * 10)
         print(error)
 """
     first, second, third = run(desktop, code)
-    assert "PowerShell could not run the script: no such word" in first and "exit code 7" in second and "an end" in third
+    assert (
+        "PowerShell could not run the script: no such word" in first
+        and "exited with code 7 before the end of the script" in second
+        and "an end" in third
+    )
 
 
 def test_it_is_told_to_stop(desktop: WindowsDesktop) -> None:

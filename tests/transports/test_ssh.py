@@ -70,6 +70,13 @@ def test_how_a_script_ends(sshd: Sshd, user: User, code: int, ran: bool) -> None
                 list(transport.run(script, ENVELOPE))
 
 
+@pytest.mark.parametrize("script", ["kill -KILL $$\n", "kill -KILL $PPID; sleep 1\n"], ids=["the script", "the bootstrap"])
+def test_a_killed_script_is_said_to_be_killed(sshd: Sshd, user: User, script: str) -> None:
+    words = r"linux1: the script was killed with signal 9 .* which is safe.* memory"
+    with connected(host_of(sshd, user)) as transport, pytest.raises(ScriptError, match=words):
+        list(transport.run(script, ENVELOPE))
+
+
 def test_what_a_shell_says_at_its_start_is_no_event(sshd: Sshd, user: User) -> None:
     start_up = user.home / ".bashrc"
     start_up.write_text("echo 'Welcome!'; echo 'no line end' >&2; printf 'and another'\n")

@@ -195,7 +195,7 @@ def test_stop_runs_finally_and_what_is_run_then_runs(site: Site, windows_host: W
     [
         ("throw 'this host knows no run'\n", "PowerShell could not run the script: this host knows no run"),
         ("if (\n", "Missing condition in if statement"),
-        ("exit 7\n", "exit code 7, no error output"),
+        ("exit 7\n", "PowerShell exited with code 7 before the end of the script, without an error message. Run the command again"),
     ],
 )
 def test_a_script_that_cannot_run(site: Site, script: str, words: str) -> None:

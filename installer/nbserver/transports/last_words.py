@@ -36,8 +36,3 @@ def end_of(words: str) -> str:
 def of_exit_code(words: str, code: int | None) -> Described | str:
     """Return the error output, or the exit code of a program without error output."""
     return end_of(words) or message("exit-code-without-output", "exit code {code}, no error output", code=code)
-
-
-def of_signal(words: str, signal: str) -> Described | str:
-    """Return the error output, or the signal that killed a program without error output."""
-    return end_of(words) or message("signal-without-output", "killed by SIG{signal}, no error output", signal=signal)

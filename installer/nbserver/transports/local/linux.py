@@ -82,8 +82,7 @@ class LocalTransport:
         if stopped:
             raise StopRequested
         if code not in SCRIPT_ENDED:
-            reason = last_words.of_exit_code(last_words.text_of(errors), code)
-            raise not_run.by_bash(self._host.name, reason)
+            raise not_run.by_bash(self._host.name, last_words.text_of(errors), code)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         try:

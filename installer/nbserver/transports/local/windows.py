@@ -97,8 +97,7 @@ class LocalWindowsTransport:
             raise broken.get()
         if code not in SCRIPT_ENDED:
             words = last_words.text_of(complaint + _all(errors), "oem" if sys.platform == "win32" else "utf-8")
-            reason = last_words.of_exit_code(words, code)
-            raise not_run.by_powershell(self._host.name, reason)
+            raise not_run.by_powershell(self._host.name, words, code)
 
     def _start(self) -> subprocess.Popen[bytes]:
         root = os.environ.get("SYSTEMROOT", "C:\\Windows")

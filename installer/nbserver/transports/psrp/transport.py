@@ -126,7 +126,7 @@ class PsrpTransport:
         if pipeline.state == PSInvocationState.FAILED:
             words = "; ".join(_text(record)[:ERRORS_KEPT] for record in pipeline.streams.error)
             reason = words or message("no-error-output", "no error output")
-            raise not_run.by_powershell(self._host.name, reason)
+            raise not_run.powershell_failed(self._host.name, reason)
 
     def _input(self, envelope: Sequence[str], data: Payload) -> Iterator[list[str] | bytes]:
         """Yield the envelope as one list, and then the data. For separate lines, pypsrp would send one message each."""

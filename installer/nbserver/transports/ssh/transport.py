@@ -163,9 +163,7 @@ class SshTransport:
         return not_started(self._host, started.exit_code, words, sudo=self._sudo, answered=answered)
 
     def _failed(self, started: RemoteCommand) -> ScriptError:
-        words = last_words.text_of(started.stderr)
-        reason = last_words.of_signal(words, started.signal) if started.signal else last_words.of_exit_code(words, started.exit_code)
-        return not_run.by_bash(self._host.name, reason)
+        return not_run.by_bash(self._host.name, last_words.text_of(started.stderr), started.exit_code, started.signal)
 
     def close(self) -> None:
         """See Transport.close. A running script continues."""

@@ -101,8 +101,7 @@ class SshWindowsTransport:
         if output.mode != FULL:
             raise not_started.restricted(self._server.name, output.mode)
         if code not in ENDED:
-            reason = last_words.of_exit_code(last_words.of_console(started.stderr), code)
-            raise not_run.by_powershell(self._server.name, reason)
+            raise not_run.by_powershell(self._server.name, last_words.of_console(started.stderr), code)
 
     def _default_shell(self) -> Shell:
         """Return the shell that runs commands on the host. So no other program receives the envelope."""

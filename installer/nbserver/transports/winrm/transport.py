@@ -111,9 +111,7 @@ class WinrmTransport:
         raise AssertionError("the last attempt returns or raises")
 
     def _failed(self, command: RemoteCommand) -> ScriptError:
-        words = last_words.of_console(command.stderr)
-        reason = last_words.of_exit_code(words, command.exit_code)
-        return not_run.by_powershell(self._host.name, reason)
+        return not_run.by_powershell(self._host.name, last_words.of_console(command.stderr), command.exit_code)
 
     def close(self) -> None:
         """See Transport.close. After a lost connection, the shell stays open: closing it would stop the script."""
