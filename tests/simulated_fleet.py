@@ -100,11 +100,18 @@ class Fleet:
     """An inventory in `folder` with `count` hosts, lin0001 and so on, which `connect_to` connects to."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.hosts = {name: Host(name) for name in (f"lin{number:04}" for number in range(1, count + 1))}
         self.path = folder / "nbserver.toml"
-        tables = "".join(f'[hosts.{name}]\naddress = "{name}.example"\n' for name in self.hosts)
+        self.hosts = {name: Host(name) for name in (f"lin{number:04}" for number in range(1, count + 1))}
+        self._write(list(self.hosts))
+
+    def leave(self, host: str) -> None:
+        """Remove a host from the inventory."""
+        self._write([name for name in self.hosts if name != host])
+
+    def _write(self, names: list[str]) -> None:
+        tables = "".join(f'[hosts.{name}]\naddress = "{name}.example"\n' for name in names)
         defaults = '[defaults]\nsystem = "linux"\nuser = "root"\nnotebook.password = { env = "NOTEBOOK_PASSWORD" }\n'
-        self.path.write_text(f"{defaults}[groups.all]\nhosts = {json.dumps(list(self.hosts))}\n{tables}", "utf-8")
+        self.path.write_text(f"{defaults}[groups.all]\nhosts = {json.dumps(names)}\n{tables}", "utf-8")
 
     def inventory(self) -> Inventory:
         return reader.load(self.path)

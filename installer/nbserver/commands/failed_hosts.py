@@ -7,8 +7,7 @@ from pathlib import Path
 from nbserver.base.errors import UsageError
 from nbserver.run import past_files, past_run, run_id
 from nbserver.run.journal import FOLDER
-
-SUCCEEDED = ("ok", "differs")
+from nbserver.run.result import SUCCEEDED
 
 
 def failed_in(run: str, runs: Path | None, inventory_path: Path) -> list[str]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbserver.base.errors import UsageError
+from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.existing import exists
-from nbserver.base.message import phrase
+from nbserver.base.message import notice, phrase
 from nbserver.base.modes import READING
 from nbserver.base.standard_streams import say, warn
 from nbserver.commands import delivery
 from nbserver.inventory import reader
+from nbserver.inventory.selection import gone, if_there
 from nbserver.run import adopted, evidence_log, intent, known_certificates, operation, past_files, past_run, run_id, run_lock
 from nbserver.run.chain import Chain
 from nbserver.run.engine import without_cluster
 from nbserver.run.envelope import RUN_ID
 from nbserver.run.journal import FOLDER
 from nbserver.run.past_run import MODES, PastRun
+from nbserver.settings.faults import few
 
 if TYPE_CHECKING:
-    from nbserver.inventory.hosts import AnyHost
+    from nbserver.inventory.hosts import AnyHost, Inventory
     from nbserver.run.result import Result
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
@@ -54,16 +57,41 @@ def resume(
                 run=past.run,
                 command=past.command,
             )
+        inventory, hosts = _there(inventory_path, names)
+        names = [host.name for host in hosts]
+        past = replace(past, gone=tuple(gone(if_there(past.unfinished), inventory.all_names)))
+        if not hosts and past.gone and is_complete:
+            raise UsageError(
+                "resume-hosts-gone",
+                "the run {run} cannot be continued, because the hosts on which it has not finished are no longer in the inventory: {hosts}",
+                todo="Restore these hosts in the inventory, or specify another inventory with -i",
+                run=past.run,
+                hosts=few(past.gone),
+            )
         _require_passwords(past, names)
         options = intent.options(past.intent, runs=folder, **given)
         if given.get("engine") == "local":
             options = without_cluster(options)
-        inventory = reader.load_for(inventory_path, names)
-        hosts = inventory.select(names) if names else []
         _remember_finished(past, options.known or inventory.path.parent / known_certificates.FILE_NAME)
         said: dict[str, str | int] = {"run": past.run, "command": past.command, "count": len(names), "total": len(past.hosts)}
         say(phrase("Resuming {run}: {command} on {count} of {total} hosts", **said), err=True)
+        if past.gone:
+            warn(
+                notice("resume-without-hosts", "no longer in the inventory, so the run is not continued on: {hosts}", hosts=few(past.gone))
+            )
         return past, hosts, delivery.operate(past.mode, inventory, hosts, options, ask, view, past)
+
+
+def _there(path: Path, names: Sequence[str]) -> tuple[Inventory, list[AnyHost]]:
+    """Return the inventory, and the hosts of `names` that are in it. Raises InventoryError."""
+    wanted = if_there(names)
+    try:
+        inventory = reader.load_for(path, wanted)
+        return inventory, inventory.select(wanted) if wanted else []
+    except InventoryError as error:
+        if error.code != "no-host-left":
+            raise
+        return reader.load_for(path, []), []
 
 
 def _adopted(folder: Path) -> PastRun:

@@ -46,7 +46,7 @@ from nbserver.run.host_job import HostJob
 from nbserver.run.journal import FOLDER, Journal, new_run_id
 from nbserver.run.notebook_password import PasswordHashes
 from nbserver.run.options import Options
-from nbserver.run.result import Result
+from nbserver.run.result import SUCCEEDED, Result
 from nbserver.run.secret_mask import SecretMask
 from nbserver.transports import connect
 
@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from nbserver.run.view import View
     from nbserver.settings.secret import Ask
 
-SUCCEEDED = ("ok", "differs")  # outcomes of a host that does not count as failed
 _FILES_PER_HOST = 16  # an event loop, sockets, two files of the journal, and what is open for a moment
 _OTHER_FILES = 128
 NOT_REMEMBERED: frozenset[Mode] = frozenset({"undo", "stop", "push", "deliver", *(mode for mode in READING if mode != "test")})
@@ -124,10 +123,7 @@ def operate(
             where = engine.engine_on(cluster, inventory, hosts, options, approved, lambda job: mask_of(inventory, [job]))
             forks = options.forks or where.forks or batches.default_forks(host.transport in ("ssh", "local") for host in hosts)
             forks = _within_limit(min(forks, len(jobs)))
-            course = batches.Course(stages, most)
-            for name, result in past.finished().items() if past else ():
-                course.ended(name, succeeded=result.outcome in SUCCEEDED)
-            gate = batches.Gate(course, stop)
+            gate = batches.Gate(past.course() if past else batches.Course(stages, most), stop)
             certificates = FoundCertificates(known_file, journal.run, known)
             results = _Run(mode, journal, mask, hashes, certificates, view, options, stop, gate, where, past).of_all(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks

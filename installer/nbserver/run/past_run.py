@@ -10,14 +10,15 @@ from typing import Any
 
 from nbserver.base.errors import ApprovalError, UsageError
 from nbserver.base.existing import exists
-from nbserver.base.message import Message, message
+from nbserver.base.message import Message, message, notice
 from nbserver.base.modes import Mode
 from nbserver.base.plain_text import clean
 from nbserver.render.script import Script
 from nbserver.run import intent, past_files, past_host
+from nbserver.run.batches import Course
 from nbserver.run.intent import Intent
 from nbserver.run.past_host import FINAL, PastHost
-from nbserver.run.result import Result
+from nbserver.run.result import SUCCEEDED, Result
 
 MODES: tuple[Mode, ...] = ("test", "apply", "undo")  # what can be continued
 NAMES = {"test": "plan"}  # commands whose name is not that of the mode
@@ -28,7 +29,8 @@ class PastRun:
     """A run directory.
 
     `head` is run.json, `number` says how often the run is continued with this time, `summary` has the hosts of the newest summary,
-    and `adopted` are the files for which the chain vouches only from now on.
+    and `adopted` are the files for which the chain vouches only from now on. `gone` are hosts without a final outcome that are no
+    longer in the inventory.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class PastRun:
     summary: Mapping[str, Any] | None
     hosts: dict[str, PastHost] = field(default_factory=dict)
     adopted: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
     @property
     def run(self) -> str:
@@ -68,9 +71,37 @@ class PastRun:
         """Return the results of the hosts that are not continued."""
         return {name: past.result for name, past in self.hosts.items() if past.is_finished}
 
+    def left_out(self) -> dict[str, Result]:
+        """Return the results of the hosts that are gone. Their scripts may have changed something, or may still be running."""
+        return {name: self._left_out(name) for name in self.gone}
+
+    def _left_out(self, name: str) -> Result:
+        past = self.hosts[name]
+        result = Result(name, "stopped", None if past.sent else 0, steps=past.result.steps, folder=past.result.folder)
+        result.because(
+            notice(
+                "resumed-host-gone",
+                "{name}: the run was not continued on this host, which is no longer in the inventory. To continue it there, "
+                "restore the host in the inventory and run nbserver resume {run}",
+                name=name,
+                run=self.run,
+            )
+        )
+        return result
+
+    def course(self) -> Course:
+        """Return which host may begin when. A canary that is gone has not succeeded; any other host that is gone counts neither way."""
+        stages = self.stages
+        found = Course(stages, self.intent.max_failures)
+        for name, result in self.finished().items():
+            found.ended(name, succeeded=result.outcome in SUCCEEDED)
+        for name in self.gone:
+            found.ended(name, succeeded=name not in stages[0])
+        return found
+
     def in_order(self, results: Mapping[str, Result]) -> dict[str, Result]:
-        """Return the results of all hosts of the run: those of this time, and those of earlier ones. Hosts that could not be continued are not among them."""
-        every = {**self.finished(), **results}
+        """Return the results of all hosts of the run: those of this time, and those of earlier ones. Hosts that could not be continued are not among them, unless they are gone."""
+        every = {**self.finished(), **self.left_out(), **results}
         return {name: every[name] for name in self.hosts if name in every}
 
     def require_same(self, scripts: Iterable[Script]) -> None:

@@ -17,6 +17,7 @@ from nbserver.run.kept_run import KeptRun
 from nbserver.run.transfer import HostFile
 
 LONGEST_ERROR = 12_000  # characters
+SUCCEEDED = ("ok", "differs")  # outcomes of a host that does not count as failed
 
 
 @dataclass

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
 from nbserver.run.batches import Amount, Policy
 from nbserver.run.chain import Chain, Written
 from nbserver.run.options import Options
-from nbserver.run.result import Result
+from nbserver.run.result import Result, exit_code
 from nbserver.view.plain_lines import PlainLines
 from tests.formats import validate
 from tests.simulated_fleet import STEPS, Fleet, dead, drops_after
@@ -241,6 +242,56 @@ def test_a_host_with_another_name_is_refused(stopped: Site) -> None:
     text = stopped.fleet.path.read_text()
     stopped.fleet.path.write_text(text.replace("lin0002", "Lin0002").replace("Lin0002.example", "lin0002.example"))
     stopped.refused(UsageError, "Lin0002: the run .* has no host with this name")
+
+
+def test_hosts_that_have_left_the_inventory_are_reported_and_the_others_continue(stopped: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    text = stopped.fleet.path.read_text()
+    stopped.fleet.leave("lin0002")
+    results = stopped.resume()
+    assert stopped.contacted() == {"lin0001"}
+    assert {name: result.outcome for name, result in results.items()} == {
+        "lin0001": "ok",
+        "lin0002": "stopped",
+        "lin0003": "ok",
+        "lin0004": "ok",
+    }
+    assert results["lin0002"].changed is None, "its script was sent, and may have changed anything"
+    assert results["lin0002"].error == (
+        "lin0002: the run was not continued on this host, which is no longer in the inventory. To continue it there, restore the host "
+        f"in the inventory and run nbserver resume {stopped.folder.name}"
+    )
+    assert exit_code(results) == 3
+    said = capsys.readouterr().err
+    assert "on 1 of 4 hosts" in said and "no longer in the inventory, so the run is not continued on: lin0002" in said
+    summary = json.loads((stopped.folder / "summary-1.json").read_text())
+    validate("summary", summary)
+    assert summary["hosts"]["lin0002"]["code"] == "resumed-host-gone"
+    assert json.loads((stopped.folder / "resumed-1.json").read_text())["hosts"] == ["lin0001"]
+    assert run_audit.audit(str(stopped.folder), stopped.runs, None, (), None).hosts["lin0002"][0] == "stopped"
+    stopped.refused(UsageError, r"are no longer in the inventory: lin0002\. Restore these hosts", stopped.folder.name)
+    stopped.fleet.path.write_text(text)
+    assert {result.outcome for result in stopped.resume().values()} == {"ok"} and stopped.contacted() == {"lin0002"}
+
+
+def test_a_group_is_not_taken_for_a_host_that_has_left(stopped: Site) -> None:
+    stopped.fleet.leave("lin0002")
+    text = stopped.fleet.path.read_text()
+    stopped.fleet.path.write_text(text.replace("[groups.all]", '[groups.lin0002]\nhosts = ["lin0004"]\n[groups.all]'))
+    assert stopped.resume()["lin0002"].outcome == "stopped" and stopped.contacted() == {"lin0001"}
+
+
+@pytest.mark.parametrize(("gone", "others"), [("lin0001", "stopped"), ("lin0002", "ok")])
+def test_a_canary_that_has_left_has_not_succeeded_and_another_host_counts_as_nothing(site: Site, gone: str, others: str) -> None:
+    for name in ("lin0001", gone):
+        site.fleet.hosts[name].fault = dead
+    site.run(policy=replace(FIRST_MUST_SUCCEED, serial=Amount(1)))
+    for name in ("lin0001", gone):
+        site.fleet.hosts[name].fault = lambda host, mode, n: None
+    site.fleet.leave(gone)
+    results = site.resume()
+    assert {name: result.outcome for name, result in results.items() if name not in (gone, "lin0001")} == dict.fromkeys(
+        {"lin0002", "lin0003", "lin0004"} - {gone}, others
+    )
 
 
 def test_runs_in_a_folder_that_cannot_exist(stopped: Site) -> None:
