@@ -9,6 +9,7 @@ RECORD=()                                          # the lines of the file, olde
 RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
+RECORD_NEWER='^\{"v":([2-9]|[1-9][0-9]{1,3}),'    # a line in the format of a newer release
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
@@ -20,11 +21,15 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
-        if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
-'file from a backup, or correct the line, then try again' \
-                number "$number" path "$RECORD_FILE"
+        if [[ $line =~ $RECORD_PATTERN ]]; then continue; fi
+        if [[ $line =~ $RECORD_NEWER ]]; then
+            fail record-newer 'line {number} of {path}, the list of what undo restores, has format version {version}: '\
+'a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again' \
+                number "$number" path "$RECORD_FILE" version "${BASH_REMATCH[1]}"
         fi
+        fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
+            number "$number" path "$RECORD_FILE"
     done
 }
 

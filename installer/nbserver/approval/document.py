@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nbserver import __version__
-from nbserver.base import json_lines, strict_json, utc
+from nbserver.base import file_format, json_lines, strict_json, utc
 from nbserver.base.message import DescribedError
 from nbserver.inventory.names import is_host
 from nbserver.render.settings import Release, Sha256
@@ -128,6 +128,15 @@ def table(data: bytes) -> dict[str, Any]:
     value = strict_json.parse(data)
     if not isinstance(value, dict):
         raise DescribedError("approval-no-table", "expected a table, found {kind}", kind=kind(value))
+    version = file_format.newer(value, VERSION)
+    if version is not None:
+        raise DescribedError(
+            "approval-format-newer",
+            "a newer release of nbserver wrote the approval: it has format version {version}, but this release supports format version "
+            "{supported}; upgrade nbserver, or have the files approved with this release",
+            version=version,
+            supported=VERSION,
+        )
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbserver import __version__
 from nbserver.approval import target
-from nbserver.base import json_lines, plain_file, strict_json
+from nbserver.base import file_format, json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import cause, message
 from nbserver.base.plain_text import clean
@@ -79,6 +79,7 @@ def parse(data: bytes, path: Path) -> dict[str, Any]:
     """Parse the contents of a manifest file. Messages name `path`. Raises ApprovalError."""
     try:
         value = strict_json.parse(data)
+        file_format.require_supported(value, VERSION, plain_file.shown(path), ApprovalError)
         from nbserver.approval import manifest_check  # its rules are not needed to write a manifest
 
         manifest_check.require_manifest(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nbserver.approval import manifest
-from nbserver.base import file_lock, json_lines, plain_file, strict_json
+from nbserver.base import file_format, file_lock, json_lines, plain_file, strict_json
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import DescribedError, cause, message
 from nbserver.catalog import mirror
@@ -100,7 +100,9 @@ def read_list(bundle: Path) -> FileList:
     path = bundle / FILE_NAME
     data = plain_file.read(path, _LIMIT, advice=message("download-first", "Run nbserver download first"))
     try:
-        return FileList(_parsed(strict_json.parse(data)), hashlib.sha256(data).hexdigest())
+        value = strict_json.parse(data)
+        file_format.require_supported(value, VERSION, plain_file.shown(path), ApprovalError)
+        return FileList(_parsed(value), hashlib.sha256(data).hexdigest())
     except ValueError as error:
         raise ApprovalError(
             "bundle-list-invalid",

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, file_format
 from nbserver.base.errors import UsageError
 from nbserver.base.plain_text import clean
 from nbserver.notebooks import names, received, tree
 from nbserver.notebooks.tree import File
 
+VERSION = 1
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 16_000_000  # bytes
 FOLDER = "notebooks/"  # of the entries that a restore copies
@@ -37,7 +38,7 @@ def write(path: Path, folder: Path, about: Mapping[str, Any]) -> int:
     The archive is replaced in one step. Raises UsageError.
     """
     files = tree.find(folder).files
-    content = {"v": 1, **about, "files": {name: {"size": file.size, "sha256": file.sha256} for name, file in files.items()}}
+    content = {"v": VERSION, **about, "files": {name: {"size": file.size, "sha256": file.sha256} for name, file in files.items()}}
     temporary: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # with mode 0600
@@ -86,7 +87,7 @@ def extract_manifest(path: Path) -> dict[str, File]:
         if not stat.S_ISREG(path.stat().st_mode):  # a device has no end, and a FIFO waits for a writer
             raise _no_backup(path)
         with zipfile.ZipFile(path) as archive:
-            return _files(archive)
+            return _files(archive, clean(str(path), 500))
     except _NOT_AS_WRITTEN as error:
         raise _refused(path, error) from None
 
@@ -200,13 +201,14 @@ def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     return archive.open(entry)
 
 
-def _files(archive: zipfile.ZipFile) -> dict[str, File]:
+def _files(archive: zipfile.ZipFile, where: str) -> dict[str, File]:
     about = archive.getinfo(MANIFEST)
     if about.file_size > LARGEST_MANIFEST:
         raise ValueError("too large")
     with _opened(archive, about) as source:
         content = json.loads(source.read(LARGEST_MANIFEST))
-    if content["v"] != 1 or not isinstance(content["host"], str):
+    file_format.require_supported(content, VERSION, where, UsageError)
+    if content["v"] != VERSION or not isinstance(content["host"], str):
         raise ValueError("not written by this release")
     return {str(entry): _file(facts) for entry, facts in content["files"].items()}
 

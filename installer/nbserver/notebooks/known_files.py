@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from nbserver.base import atomic_file, plain_file
+from nbserver.base import atomic_file, file_format, plain_file
 from nbserver.base.errors import UsageError
 from nbserver.base.existing import exists
 from nbserver.base.message import message
 
+VERSION = 1
 FOLDER = ".nbserver"
 LARGEST = 16_000_000  # bytes
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -29,8 +30,9 @@ def read(folder: Path, host: str) -> dict[str, str]:
             return {}
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))
+        file_format.require_supported(value, VERSION, plain_file.shown(path), UsageError)
         files = value["files"]
-        if value["v"] != 1 or not all(isinstance(sha256, str) and _SHA256.fullmatch(sha256) for sha256 in files.values()):
+        if value["v"] != VERSION or not all(isinstance(sha256, str) and _SHA256.fullmatch(sha256) for sha256 in files.values()):
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(
@@ -46,7 +48,7 @@ def read(folder: Path, host: str) -> dict[str, str]:
 def write(folder: Path, host: str, files: Mapping[str, str]) -> None:
     """Replace the file. Raises UsageError."""
     path = _path(folder, host)
-    data = json.dumps({"v": 1, "host": host, "files": dict(sorted(files.items()))}, indent=1) + "\n"
+    data = json.dumps({"v": VERSION, "host": host, "files": dict(sorted(files.items()))}, indent=1) + "\n"
     try:
         if not path.parent.is_symlink():
             path.parent.mkdir(exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Self
 from nbserver.base import append_file, file_lock, strict_json
 from nbserver.base.existing import exists
 
+VERSION = 1
 FILE = "chain.jsonl"
 BEGINNING = "0" * 64  # `previous` of the first line
 LOCK_SECONDS = 60.0
@@ -33,7 +34,7 @@ class Link:
 
     def line(self) -> bytes:
         """Return the line as it is in the file, with its line feed."""
-        return (json.dumps({"v": 1, **asdict(self)}) + "\n").encode("ascii")
+        return (json.dumps({"v": VERSION, **asdict(self)}) + "\n").encode("ascii")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbserver.base import file_lock, plain_file
+from nbserver.base import file_format, file_lock, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.message import Described, Lines, Message, message
 from nbserver.base.plain_text import clean
@@ -138,6 +138,9 @@ def read_chain(path: Path) -> Checked:
             if link.n != number or link.previous != previous:
                 raise ValueError("not the next line")
         except ValueError:
+            version = file_format.newer_line(line, chain.VERSION)
+            if version is not None:
+                raise file_format.of_newer_release(version, chain.VERSION, plain_file.shown(path), ApprovalError) from None
             raise ApprovalError(
                 "chain-broken",
                 "line {number} does not match the previous line: the file was changed after nbserver wrote it",

@@ -13,7 +13,7 @@ from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import append_file, file_lock, plain_file, strict_json
+from nbserver.base import append_file, file_format, file_lock, plain_file, strict_json
 from nbserver.base.errors import ApprovalError, NbserverError
 from nbserver.base.existing import exists
 from nbserver.base.message import Message, message, notice
@@ -21,6 +21,7 @@ from nbserver.base.user_folders import folder, home
 from nbserver.run.chain import Head
 from nbserver.run.evidence import now
 
+VERSION = 1
 LARGEST = 256_000_000  # bytes
 LOCK_SECONDS = 10.0
 _FIELDS = {"v": int, "time": str, "run": str, "mode": str, "operator": str, "folder": str, "n": int, "head": str}
@@ -53,7 +54,7 @@ def write(run: str, mode: str, operator: str, place: Path, head: Head) -> list[M
 
     A workstation without a system log, such as a container, is no warning.
     """
-    entry = {"v": 1, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": _as_text(place)}
+    entry = {"v": VERSION, "time": now(), "run": run, "mode": mode, "operator": operator, "folder": _as_text(place)}
     line = json.dumps({**entry, "n": head.n, "head": head.sha256}) + "\n"
     warnings, path = [], Path("runs.jsonl")
     try:
@@ -129,6 +130,8 @@ def read(path: Path, run: str, *, strict: bool = True) -> list[Entry]:
             continue
         try:
             value = strict_json.parse(line)
+            if strict:
+                file_format.require_supported(value, VERSION, plain_file.shown(path), ApprovalError)
             if list(value) != list(_FIELDS) or any(type(value[name]) is not kind for name, kind in _FIELDS.items()):
                 raise ValueError("not a line of this log")
         except (ValueError, TypeError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbserver.base import plain_file
+from nbserver.base import file_format, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.existing import exists
 from nbserver.base.message import message
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
 
 FILE = "intent.json"
+VERSION = 1
 LARGEST = 64_000_000  # bytes
 # Options that are not kept: secrets, where the run directory is, the order of the hosts (it is kept as their batches), what belongs
 # to modes that are not continued, which notebooks are removed: they may have been changed since, and which hosts lack downloads.
@@ -51,7 +52,7 @@ class Intent:
 
     def as_bytes(self) -> bytes:
         """Return the content of the file."""
-        content = {"v": 1, "options": self.options, "salt": self.salt, "passwords_given": list(self.given), "scripts": self.hosts}
+        content = {"v": VERSION, "options": self.options, "salt": self.salt, "passwords_given": list(self.given), "scripts": self.hosts}
         if self.batches:
             content |= {"batches": self.batches, "max_failures": self.max_failures}
         return (json.dumps(content, indent=2) + "\n").encode("ascii")
@@ -82,11 +83,12 @@ def read(folder: Path) -> Intent | None:
         return None
     try:
         value = json.loads(plain_file.read(path, LARGEST, advice=_ADVICE))  # seconds are not whole numbers
+        file_format.require_supported(value, VERSION, plain_file.shown(path), ApprovalError)
         order = tuple(tuple(names) for names in value.get("batches", ()))
         intent = Intent(
             value["scripts"], value["options"], value["salt"], tuple(value["passwords_given"]), order, value.get("max_failures")
         )
-        if value["v"] != 1 or not _is_plain(intent):
+        if value["v"] != VERSION or not _is_plain(intent):
             raise ValueError("not written by this release")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ApprovalError(

@@ -33,7 +33,6 @@ from nbserver.settings import write_access
 
 FOLDER = "nbserver-runs"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # a run is evidence, and nobody else's business
-SUMMARY_VERSION = 2  # 1 had neither error_kind nor the outcome unreachable
 NO_EVIDENCE = Evidence()
 LONGEST_NOTE = 10_000  # characters
 
@@ -115,7 +114,7 @@ class Journal:
 
     def finish(self, hosts: Mapping[str, Any]) -> None:
         """Write the run's end and its summary. Raises UsageError if they cannot be written."""
-        data = (json.dumps({"v": SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n").encode("ascii")
+        data = (json.dumps({"v": past_files.SUMMARY_VERSION, "hosts": hosts}, indent=2, sort_keys=True) + "\n").encode("ascii")
         try:
             written = [_write(self.folder / f"summary-{self._number}.json", data)] if self._number else []
             if not exists(self.folder / "summary.json"):

@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nbserver.base import append_file, plain_file
+from nbserver.base import append_file, file_format, plain_file
 from nbserver.base.errors import ApprovalError
 from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.inventory.names import is_host
 
 LARGEST = 256_000_000  # bytes
+SUMMARY_VERSION = 2  # 1 had neither error_kind nor the outcome unreachable
 ADVICE = message("audit-run-advice", "Find out who changed the run directory. To see all changes, run nbserver audit --run RUN")
 _ENVELOPE = re.compile(r"envelope(?:-([1-9][0-9]{0,3}))?\.txt")
 _NUMBERED = re.compile(r"(resumed|summary)-([1-9][0-9]{0,5})\.json")
@@ -40,14 +41,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file. Raises ApprovalError if it is not as nbserver writes it."""
+def read_json(path: Path, supported: int = 1) -> dict[str, Any]:
+    """Return the JSON object in a file of at most the supported format. Raises ApprovalError if it is not as nbserver writes it."""
     try:
         value = json.loads(read(path))  # seconds are not whole numbers
         if not isinstance(value, dict):
             raise ValueError("not an object")
     except (ValueError, RecursionError):
         raise invalid(path) from None
+    file_format.require_supported(value, supported, plain_file.shown(path), ApprovalError)
     return value
 
 
@@ -89,7 +91,7 @@ def summary(folder: Path) -> dict[str, Any] | None:
     path = folder / (f"summary-{found[-1]}.json" if found else "summary.json")
     if not exists(path):
         return None
-    hosts = read_json(path).get("hosts")
+    hosts = read_json(path, SUMMARY_VERSION).get("hosts")
     if not isinstance(hosts, dict) or not all(map(is_host, hosts)):  # a pattern would select other hosts
         raise invalid(path)
     if not all(isinstance(one, dict) and isinstance(one.get("outcome"), str) for one in hosts.values()):

@@ -12,7 +12,7 @@ import click
 
 from nbserver.base.standard_streams import text_for_reader
 from nbserver.events.reader import Event
-from nbserver.run.journal import SUMMARY_VERSION
+from nbserver.run.past_files import SUMMARY_VERSION
 from nbserver.view.summary import STOPPING
 
 if TYPE_CHECKING:

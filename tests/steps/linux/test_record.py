@@ -182,7 +182,8 @@ def test_what_cannot_be_put_back_is_told_and_stays_in_the_record(sandbox: Sandbo
         "",
         "{",
         '{"v":1,"step":"a","kind":"folder","key":"/opt/nbserver","bef',
-        '{"v":2,"step":"a","kind":"folder","key":"/x","before":null}',
+        '{"v":0,"step":"a","kind":"folder","key":"/x","before":null}',
+        '{"v":2',
     ],
 )
 def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> None:
@@ -192,6 +193,17 @@ def test_a_record_that_is_not_whole_is_refused(sandbox: Sandbox, line: str) -> N
     for mode in ("undo", "apply"):
         done = run(sandbox, mode, [FOLDER, TEXT])
         assert done.outcome == "failed" and " is not valid. Restore this file from a backup" in done.of("failed")[0]["text"]
+    assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
+
+
+@pytest.mark.parametrize("version", [2, 10])
+def test_a_record_of_a_newer_release_is_not_called_damaged(sandbox: Sandbox, version: int) -> None:
+    assert run(sandbox, "apply", [FOLDER]).outcome == "ok"
+    good = sandbox.read(f"{STATE}/record.jsonl").decode()
+    sandbox.write(f"{STATE}/record.jsonl", f'{good}{{"v":{version},"step":"a","kind":"folder","key":"/x","before":{{}}}}\n')
+    for mode in ("undo", "apply"):
+        failed = run(sandbox, mode, [FOLDER, TEXT]).of("failed")[0]
+        assert failed["code"] == "record-newer" and f"has format version {version}: a newer release of nbserver wrote it" in failed["text"]
     assert sandbox.exists("/opt/nbserver") and not sandbox.exists("/etc/nbserver/text.conf")
 
 

@@ -219,6 +219,21 @@ def test_a_damaged_record_does_not_keep_a_run_from_its_end(host: Host) -> None:
         assert (host.state / "lock").read_text() == ""
 
 
+def test_a_record_of_a_newer_release_is_not_called_damaged(host: Host) -> None:
+    record = host.state / "record.jsonl"
+    text = record.read_text()
+    for wrong in ('{"key":"x","v":2}', '{"before":null,"key":"x","kind":"folder","step":"x","v":12}'):
+        record.write_text(f"{text.rstrip()}\n{wrong}\n")
+        for mode in ("apply", "undo"):
+            found = host.run(mode, "a")
+            (failed,) = [event for event in found.events if event["event"] == "failed"]
+            assert (found.outcome, failed["code"]) == ("failed", "record-newer")
+            assert "a newer release of nbserver wrote it. Upgrade nbserver" in failed["text"]
+            assert record.read_text() == f"{text.rstrip()}\n{wrong}\n"
+    record.write_text(text)
+    assert host.run("apply", "a").outcome == "ok"
+
+
 def test_an_upgrade_keeps_exactly_one_previous_environment(host: Host) -> None:
     planned = host.run("test", "b")
     assert "installed-path" not in planned.codes("difference"), "the present one is kept"

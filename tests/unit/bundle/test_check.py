@@ -138,7 +138,7 @@ def test_a_file_that_is_listed_twice_is_refused(bundle: Path) -> None:
         contents.read(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "<!DOCTYPE html>", '{"v": 2, "release": "0.7.0", "files": []}', '{"v": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "<!DOCTYPE html>", '{"v": 0, "release": "0.7.0", "files": []}', '{"v": 1}'])
 def test_what_is_not_a_list_is_one_message(text: str, bundle: Path) -> None:
     (bundle / contents.FILE_NAME).write_text(text)
     with pytest.raises(ApprovalError) as raised:

@@ -17,7 +17,7 @@ def test_it_is_kept_per_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"v": 2, "files": {}}', '{"v": 1, "files": {"a": "x"}}', '{"v": 1, "files": {"a": 1}}', "null"]
+    "text", ["", "[]", '{"v": 0, "files": {}}', '{"v": 1, "files": {"a": "x"}}', '{"v": 1, "files": {"a": 1}}', "null"]
 )
 def test_a_file_that_nbserver_did_not_write_is_refused(tmp_path: Path, text: str) -> None:
     known_files.write(tmp_path, "win1", {})

@@ -101,7 +101,7 @@ def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, changed: dict[str,
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b'{"v":2,"options":{},"salt":null,"passwords_given":[],"scripts":{}}', b"[" * 99999]
+    "content", [b"", b"{}", b"[]", b'{"v":0,"options":{},"salt":null,"passwords_given":[],"scripts":{}}', b"[" * 99999]
 )
 def test_an_intent_that_somebody_changed_is_refused(tmp_path: Path, content: bytes) -> None:
     assert intent.read(tmp_path) is None
