@@ -33,67 +33,67 @@
 #  1187  lock                   Allow only one run at a time to change this host.
 #  1239  left_program           Stop a program that an interrupted run left running.
 #  1300  record                 Record the previous state of everything that is changed, and restore it.
-#  1444  programs               Run other programs until they exit, and report their output.
-#  1601  paths                  Open folders without following links, and find out who could replace them.
-#  1763  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1842  folders                Create folders, and set who may use them.
-#  1925  files                  Write text files, and restore the files that were replaced.
-#  2018  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2086  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2131  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2264  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2322  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2441  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2644  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2821  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2975  zypper                 Run zypper, without questions.
-#  3106  units                  Install and remove units of systemd.
-#  3199  service_unit           Compare the unit of the notebook server, and install it.
-#  3387  service                Find out what the unit of the notebook server does.
-#  3486  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3628  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3695  certificate_program    Create a certificate with OpenSSL.
-#  3703  starter                Define the Python program that starts the notebook server.
-#  3938  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4029  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4102  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4190  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4252  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4322  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4366  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4399  installed_files        Compare the files of the environment with those that were installed.
-#  4547  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4609  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4834  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4859  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4996  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5237  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5403  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5481  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5669  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5960  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6159  server_life            Restart or stop the installed server: modes restart and stop.
-#  6293  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6422  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6554  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6600  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6935  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7043  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7078  server_log             Send the log of the notebook server: mode logs.
-#  7147  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1449  programs               Run other programs until they exit, and report their output.
+#  1606  paths                  Open folders without following links, and find out who could replace them.
+#  1768  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1847  folders                Create folders, and set who may use them.
+#  1930  files                  Write text files, and restore the files that were replaced.
+#  2023  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2091  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2136  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2269  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2327  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2446  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2649  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2826  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2980  zypper                 Run zypper, without questions.
+#  3111  units                  Install and remove units of systemd.
+#  3204  service_unit           Compare the unit of the notebook server, and install it.
+#  3392  service                Find out what the unit of the notebook server does.
+#  3491  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3633  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3700  certificate_program    Create a certificate with OpenSSL.
+#  3708  starter                Define the Python program that starts the notebook server.
+#  3943  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4034  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4107  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4195  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4257  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4327  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4371  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4404  installed_files        Compare the files of the environment with those that were installed.
+#  4552  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4614  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4839  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4864  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5001  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5242  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5408  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5486  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5674  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5965  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6164  server_life            Restart or stop the installed server: modes restart and stop.
+#  6298  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6427  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6559  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6605  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6940  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7048  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7083  server_log             Send the log of the notebook server: mode logs.
+#  7152  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7186  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7220  python                 Install Python from the distribution.
-#  7278  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7349  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7362  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7381  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7489  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7689  service                Run the notebook server as a service that starts with the system.
-#  7828  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7895  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8047  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8138  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7191  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7225  python                 Install Python from the distribution.
+#  7283  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7354  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7367  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7386  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7494  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7694  service                Run the notebook server as a service that starts with the system.
+#  7833  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7900  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8052  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8143  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1308,6 +1308,7 @@ RECORD=()                                          # the lines of the file, olde
 RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
+RECORD_NEWER='^\{"v":([2-9]|[1-9][0-9]{1,3}),'    # a line in the format of a newer release
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
@@ -1319,11 +1320,15 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
-        if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
-'file from a backup, or correct the line, then try again' \
-                number "$number" path "$RECORD_FILE"
+        if [[ $line =~ $RECORD_PATTERN ]]; then continue; fi
+        if [[ $line =~ $RECORD_NEWER ]]; then
+            fail record-newer 'line {number} of {path}, the list of what undo restores, has format version {version}: '\
+'a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again' \
+                number "$number" path "$RECORD_FILE" version "${BASH_REMATCH[1]}"
         fi
+        fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
+            number "$number" path "$RECORD_FILE"
     done
 }
 

@@ -63,7 +63,7 @@ def resume(
         if not hosts and past.gone and is_complete:
             raise UsageError(
                 "resume-hosts-gone",
-                "the run {run} cannot be continued, because the hosts on which it has not finished are no longer in the inventory: {hosts}",
+                "the run {run} cannot be resumed, because the hosts on which it has not finished are no longer in the inventory: {hosts}",
                 todo="Restore these hosts in the inventory, or specify another inventory with -i",
                 run=past.run,
                 hosts=few(past.gone),

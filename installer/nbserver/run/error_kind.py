@@ -208,6 +208,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "internal-error",
         "internal-error-in-verify",
         "notebook-not-written",
+        "notebook-written-by-two",
         "notebooks-folder-unusable",
         "picture-not-written",
         "worker-failed",

@@ -116,6 +116,14 @@ class Stripping:
             self.take(path, offset, _decoded(event.data["data"]))
         except received.Refused as refused:
             self.end(path, refused.state)
+        except (FileNotFoundError, FileExistsError):  # both commands write the same file until it is complete
+            raise ScriptError(
+                "notebook-written-by-two",
+                "the incomplete file for {path} was removed or replaced while it was being copied",
+                host=self._host,
+                todo="Make sure that no other nbserver command copies into the same folder, then run the command again",
+                path=path,
+            ) from None
         except OSError as error:
             raise ScriptError(
                 "notebook-not-written",

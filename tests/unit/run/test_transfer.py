@@ -81,6 +81,18 @@ def test_a_file_that_was_changed_meanwhile_is_kept(tmp_path: Path) -> None:
     assert [one.state for one in ended] == ["conflict"] and (tmp_path / "a/é.txt").read_bytes() == b"work"
 
 
+def test_a_second_pull_into_the_same_folder_is_not_a_fault_of_the_disk(tmp_path: Path) -> None:
+    """The second one removes what looks like the rest of an interrupted one."""
+    transfer = Transfer(tmp_path, (Part("a/é.txt", len(DATA), SHA256, 0, len(DATA), "-"),), sends=False)
+    lines = transfer.watch(Answering(content(1, 0, DATA[:4]), content(2, 4, DATA[4:])), "lin1", []).run("", ["mode pull"])
+    next(lines)
+    received.remove_unfinished(tmp_path)
+    with pytest.raises(ScriptError, match=r"no other nbserver command copies into the same folder, then run the command again") as found:
+        next(lines)
+    assert found.value.code == "notebook-written-by-two" and "a/é.txt" in str(found.value)
+    assert not list((tmp_path / "a").iterdir())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="access lists there")
 def test_a_file_that_is_replaced_keeps_its_rights(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
