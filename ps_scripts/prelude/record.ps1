@@ -31,8 +31,9 @@ function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
     try { $line = ConvertFrom-Json $Text } catch { $line = '' }
     $version = if ($null -ne $line -and $line.PSObject.Properties['v']) { $line.v } else { 1 }
     if (($version -is [int] -or $version -is [long]) -and $version -gt 1) {
-        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format version ' +
-                '{version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again') @{
+        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format ' +
+                'version {version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then ' +
+                'try again') @{
                 number = $Number; path = $RecordFile; version = $version
             })
     }

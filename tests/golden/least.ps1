@@ -37,97 +37,97 @@
 #  1429  access                 Set and check access lists: who may read and change a folder.
 #  1505  places                 Set the folders of nbserver on this host, and who has access to them.
 #  1542  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1651  registry               Read values in the registry.
-#  1662  registry_values        Compare, set, and restore values in the registry.
-#  1696  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1816  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1914  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1953  removal                Remove folders with all their contents, but never follow links in them.
-#  2041  set_aside              Set a folder aside until another one has taken its place.
-#  2093  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2144  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2201  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2358  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2455  starter                Define the Python program that starts the server, the same as on Linux.
-#  2694  server_command         Define the command line of the server, and what it was started with.
-#  2713  left_program           Stop a program that an interrupted run left running.
-#  2778  programs               Run other programs until they exit, and report their output.
-#  2917  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2936  web_requests           Send requests to web servers, and report why one did not respond.
-#  3009  downloads              Download files into the cache, and check their hashes before they are used.
-#  3177  sources                Download a program from one of several sources.
-#  3255  delivered_programs     Use program files that the workstation has sent.
-#  3286  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3375  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3451  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3507  foreign_places         Define where configuration from other installations may be on this host.
-#  3521  package_environment    Choose the environment variables of pip and uv.
-#  3596  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3601  installer_failures     Explain the exit codes of installers.
-#  3672  installers             Run installers and uninstallers, one at a time.
-#  3717  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3774  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3854  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3879  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3886  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3979  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4017  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4059  installed_files        Compare files with those that were installed.
-#  4212  running_server         Stop the server before its programs are replaced.
-#  4313  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4440  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4504  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4554  port_process           Find the program that listens on a TCP port, and what started it.
-#  4589  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4720  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4767  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4825  certificates           Read certificates from PEM files.
-#  4842  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4919  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5055  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5179  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5288  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5381  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5399  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5446  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5477  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5558  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5701  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5745  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5869  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6026  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6084  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6169  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6343  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6582  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6694  server_life            Restart or stop the installed server: modes restart and stop.
-#  6799  restarted_server       Start the registered task again.
-#  6856  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7008  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7131  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7173  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7336  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7601  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7734  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7781  server_log             Send the log of the notebook server: mode logs.
-#  7881  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1652  registry               Read values in the registry.
+#  1663  registry_values        Compare, set, and restore values in the registry.
+#  1697  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1817  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1915  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1954  removal                Remove folders with all their contents, but never follow links in them.
+#  2042  set_aside              Set a folder aside until another one has taken its place.
+#  2094  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2145  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2202  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2359  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2456  starter                Define the Python program that starts the server, the same as on Linux.
+#  2695  server_command         Define the command line of the server, and what it was started with.
+#  2714  left_program           Stop a program that an interrupted run left running.
+#  2779  programs               Run other programs until they exit, and report their output.
+#  2918  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2937  web_requests           Send requests to web servers, and report why one did not respond.
+#  3010  downloads              Download files into the cache, and check their hashes before they are used.
+#  3178  sources                Download a program from one of several sources.
+#  3256  delivered_programs     Use program files that the workstation has sent.
+#  3287  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3376  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3452  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3508  foreign_places         Define where configuration from other installations may be on this host.
+#  3522  package_environment    Choose the environment variables of pip and uv.
+#  3597  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3602  installer_failures     Explain the exit codes of installers.
+#  3673  installers             Run installers and uninstallers, one at a time.
+#  3718  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3775  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3855  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3880  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3887  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3980  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4018  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4060  installed_files        Compare files with those that were installed.
+#  4213  running_server         Stop the server before its programs are replaced.
+#  4314  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4441  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4505  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4555  port_process           Find the program that listens on a TCP port, and what started it.
+#  4590  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4721  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4768  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4826  certificates           Read certificates from PEM files.
+#  4843  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4920  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5056  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5180  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5289  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5382  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5400  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5447  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5478  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5559  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5702  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5746  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5870  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6027  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6085  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6170  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6344  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6583  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6695  server_life            Restart or stop the installed server: modes restart and stop.
+#  6800  restarted_server       Start the registered task again.
+#  6857  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7009  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7132  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7174  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7337  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7602  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7735  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7782  server_log             Send the log of the notebook server: mode logs.
+#  7882  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7913  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8019  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8027  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8048  python                 Install Python from the publisher, or use one that is installed.
-#  8217  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8278  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8420  packages               Install the packages of the lock in a virtual environment.
-#  8632  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8659  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8797  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9005  service                Run the server as a scheduled task.
-#  9158  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9240  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9337  path                   Add the programs of the server to the PATH of the machine.
-#  9366  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9416  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7914  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8020  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8028  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8049  python                 Install Python from the publisher, or use one that is installed.
+#  8218  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8279  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8421  packages               Install the packages of the lock in a virtual environment.
+#  8633  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8660  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8798  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9006  service                Run the server as a scheduled task.
+#  9159  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9241  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9338  path                   Add the programs of the server to the PATH of the machine.
+#  9367  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9417  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1572,8 +1572,9 @@ function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
     try { $line = ConvertFrom-Json $Text } catch { $line = '' }
     $version = if ($null -ne $line -and $line.PSObject.Properties['v']) { $line.v } else { 1 }
     if (($version -is [int] -or $version -is [long]) -and $version -gt 1) {
-        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format version ' +
-                '{version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again') @{
+        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format ' +
+                'version {version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then ' +
+                'try again') @{
                 number = $Number; path = $RecordFile; version = $version
             })
     }

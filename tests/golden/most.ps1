@@ -37,97 +37,97 @@
 #  1335  access                 Set and check access lists: who may read and change a folder.
 #  1411  places                 Set the folders of nbserver on this host, and who has access to them.
 #  1448  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1557  registry               Read values in the registry.
-#  1568  registry_values        Compare, set, and restore values in the registry.
-#  1602  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1722  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1820  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1859  removal                Remove folders with all their contents, but never follow links in them.
-#  1947  set_aside              Set a folder aside until another one has taken its place.
-#  1999  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2050  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2107  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2264  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2361  starter                Define the Python program that starts the server, the same as on Linux.
-#  2600  server_command         Define the command line of the server, and what it was started with.
-#  2619  left_program           Stop a program that an interrupted run left running.
-#  2684  programs               Run other programs until they exit, and report their output.
-#  2823  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2842  web_requests           Send requests to web servers, and report why one did not respond.
-#  2915  downloads              Download files into the cache, and check their hashes before they are used.
-#  3083  sources                Download a program from one of several sources.
-#  3161  delivered_programs     Use program files that the workstation has sent.
-#  3192  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3281  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3357  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3413  foreign_places         Define where configuration from other installations may be on this host.
-#  3427  package_environment    Choose the environment variables of pip and uv.
-#  3502  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3507  installer_failures     Explain the exit codes of installers.
-#  3578  installers             Run installers and uninstallers, one at a time.
-#  3623  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3680  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3760  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3785  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3792  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3885  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3923  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3965  installed_files        Compare files with those that were installed.
-#  4118  running_server         Stop the server before its programs are replaced.
-#  4219  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4346  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4410  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4460  port_process           Find the program that listens on a TCP port, and what started it.
-#  4495  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4626  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4673  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4731  certificates           Read certificates from PEM files.
-#  4748  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4825  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4961  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5085  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5194  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5287  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5305  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5352  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5383  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5464  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5607  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5651  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5775  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5932  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5990  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6075  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6249  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6488  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6600  server_life            Restart or stop the installed server: modes restart and stop.
-#  6705  restarted_server       Start the registered task again.
-#  6762  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6914  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7037  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7079  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7242  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7507  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7640  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7687  server_log             Send the log of the notebook server: mode logs.
-#  7787  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1558  registry               Read values in the registry.
+#  1569  registry_values        Compare, set, and restore values in the registry.
+#  1603  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1723  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1821  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1860  removal                Remove folders with all their contents, but never follow links in them.
+#  1948  set_aside              Set a folder aside until another one has taken its place.
+#  2000  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2051  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2108  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2265  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2362  starter                Define the Python program that starts the server, the same as on Linux.
+#  2601  server_command         Define the command line of the server, and what it was started with.
+#  2620  left_program           Stop a program that an interrupted run left running.
+#  2685  programs               Run other programs until they exit, and report their output.
+#  2824  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2843  web_requests           Send requests to web servers, and report why one did not respond.
+#  2916  downloads              Download files into the cache, and check their hashes before they are used.
+#  3084  sources                Download a program from one of several sources.
+#  3162  delivered_programs     Use program files that the workstation has sent.
+#  3193  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3282  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3358  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3414  foreign_places         Define where configuration from other installations may be on this host.
+#  3428  package_environment    Choose the environment variables of pip and uv.
+#  3503  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3508  installer_failures     Explain the exit codes of installers.
+#  3579  installers             Run installers and uninstallers, one at a time.
+#  3624  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3681  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3761  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3786  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3793  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3886  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  3924  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  3966  installed_files        Compare files with those that were installed.
+#  4119  running_server         Stop the server before its programs are replaced.
+#  4220  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4347  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4411  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4461  port_process           Find the program that listens on a TCP port, and what started it.
+#  4496  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4627  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4674  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4732  certificates           Read certificates from PEM files.
+#  4749  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4826  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  4962  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5086  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5195  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5288  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5306  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5353  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5384  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5465  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5608  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5652  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5776  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5933  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5991  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6076  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6250  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6489  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6601  server_life            Restart or stop the installed server: modes restart and stop.
+#  6706  restarted_server       Start the registered task again.
+#  6763  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6915  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7038  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7080  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7243  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7508  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7641  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7688  server_log             Send the log of the notebook server: mode logs.
+#  7788  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7819  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7925  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7933  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7954  python                 Install Python from the publisher, or use one that is installed.
-#  8123  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8184  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8326  packages               Install the packages of the lock in a virtual environment.
-#  8538  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8565  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8703  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8911  service                Run the server as a scheduled task.
-#  9064  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9146  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9243  path                   Add the programs of the server to the PATH of the machine.
-#  9272  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9322  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7820  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7926  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7934  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7955  python                 Install Python from the publisher, or use one that is installed.
+#  8124  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8185  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8327  packages               Install the packages of the lock in a virtual environment.
+#  8539  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8566  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8704  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8912  service                Run the server as a scheduled task.
+#  9065  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9147  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9244  path                   Add the programs of the server to the PATH of the machine.
+#  9273  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9323  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -1478,8 +1478,9 @@ function ConvertFrom-RecordLine([string]$Text, [int]$Number) {
     try { $line = ConvertFrom-Json $Text } catch { $line = '' }
     $version = if ($null -ne $line -and $line.PSObject.Properties['v']) { $line.v } else { 1 }
     if (($version -is [int] -or $version -is [long]) -and $version -gt 1) {
-        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format version ' +
-                '{version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again') @{
+        throw (New-Failure record-newer ('line {number} of {path}, the list of what undo restores, has format ' +
+                'version {version}: a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then ' +
+                'try again') @{
                 number = $Number; path = $RecordFile; version = $version
             })
     }
