@@ -33,11 +33,11 @@ is_own_port() { # ' INODE...'
     read_server_process
     pid=$REPLY
     if ((pid == 0)); then return 1; fi
-    # Each file descriptor of a socket is a link to socket:[INODE].
+    # Each file descriptor of a socket is a link to socket:[INODE]. Others may be closed meanwhile: `find` continues then.
     while IFS= read -r link; do
         shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
-    done < <(exec readlink -- "/proc/$pid/fd/"*)
+    done < <(exec find "/proc/$pid/fd" -mindepth 1 -printf '%l\n' 2>/dev/null)
     [[ ! $shown ]]
 }
 
