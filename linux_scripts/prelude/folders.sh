@@ -4,10 +4,11 @@
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
-declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with nine decimals
+declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with three decimals
 COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
-# One `stat` for all paths.
+# One `stat` for all paths. Another `stat` after an upgrade of the system must print the same time: that of Ubuntu 26.04
+# rounds at the seventh decimal.
 read_access() { # PATH...
     local path
     local -a paths=("$@") existing=() lines=()
@@ -21,7 +22,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return 0; fi
-    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.3Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]%/*}
         MODIFIED[${existing[i]}]=${lines[i]##*/}
