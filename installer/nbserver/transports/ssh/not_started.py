@@ -178,7 +178,7 @@ def sudo_refuses_password(host: LinuxHost) -> AuthenticationError:
         "sudo-rejected-password",
         "sudo on the host rejected sudo_password for {user}",
         host=host.name,
-        todo="Correct sudo_password in the inventory",
+        todo="Correct sudo_password in the inventory. On SLES and openSUSE, sudo may require the password of root (targetpw)",
         user=host.user,
     )
 
