@@ -193,6 +193,27 @@ def the_scope_is_no_condition(files: Files) -> Iterator[str]:
             yield f"{line}: {line.code.strip()}"
 
 
+# What these move stays in the state folder, where only this script reads it.
+_MOVES_STATE = {"set_work_aside", "store_wheels", "open_switch", "verify_switch", "roll_back"}
+
+
+def a_file_stays_in_the_folder_where_it_was_created(files: Files) -> Iterator[str]:
+    """With SELinux, a file gets the label of that folder and keeps it: systemd refuses a unit or a program that comes from /tmp.
+
+    So `mv` only takes an ending off a name, and a copy keeps the label (-a), except for the kept script.
+    """
+    for line in lines(files):
+        if line.function in _MOVES_STATE:
+            continue
+        if "mv" in commands(line) or " mv -" in line.code:
+            moved = re.search(r'\bmv -T (?:-- )?"([^"]+)" "([^"]+)"', line.code)
+            ends = moved and {moved[1].removeprefix(moved[2]), moved[2].removeprefix(moved[1])} & {".new", ".next", ".replaced"}
+            if not ends and 'mv -T -- "$ENVIRONMENT" "$SET_ASIDE"' not in line.code:
+                yield f"{line}: {line.code.strip()}"
+        if "cp" in commands(line) and "cp -a -T" not in line.code and line.function != "keep_script":
+            yield f"{line}: {line.code.strip()}"
+
+
 RULES: tuple[Rule, ...] = (
     ascii_with_line_feeds,
     nothing_is_run_that_was_not_read,
@@ -208,6 +229,7 @@ RULES: tuple[Rule, ...] = (
     every_function_is_used,
     every_function_is_defined_once,
     the_scope_is_no_condition,
+    a_file_stays_in_the_folder_where_it_was_created,
     *rules_bash_4_4.RULES,
     *rules_form.RULES,
     *rules_messages.RULES,

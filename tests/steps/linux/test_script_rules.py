@@ -126,6 +126,16 @@ EXAMPLES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "every_function_is_defined_once": ("f() {\n    true\n}\ng() {\n    f\n}\n", ("f() {\n    true\n}\nf() {\n    false\n}\n",)),
     "the_scope_is_no_condition": ("true\n", ("if [[ $NB_SCOPE == user ]]; then true; fi\n",)),
+    "a_file_stays_in_the_folder_where_it_was_created": (
+        'mv -T -- "$HELD/x.new" "$HELD/x"\ncp -a -T -- "$x" "$STATE_FOLDER/x"\nfor_x mv -T "$1.new" "$1"\n',
+        (
+            'mv -T -- "$work/x.service" "$UNIT_FOLDER/x.service"\n',
+            'mv "$x" /etc\n',
+            'mv -T -- "/tmp/x.new" "$HELD/x"\n',
+            'for_x mv -f -- "$1" "$2"\n',
+            'cp "$STATE_FOLDER/x" "$HELD/x"\n',
+        ),
+    ),
 }
 
 
