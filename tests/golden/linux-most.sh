@@ -33,67 +33,67 @@
 #  1187  lock                   Allow only one run at a time to change this host.
 #  1239  left_program           Stop a program that an interrupted run left running.
 #  1300  record                 Record the previous state of everything that is changed, and restore it.
-#  1449  programs               Run other programs until they exit, and report their output.
-#  1606  paths                  Open folders without following links, and find out who could replace them.
-#  1768  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1847  folders                Create folders, and set who may use them.
-#  1930  files                  Write text files, and restore the files that were replaced.
-#  2023  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2091  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2136  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2269  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2327  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2446  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2649  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2826  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2980  zypper                 Run zypper, without questions.
-#  3111  units                  Install and remove units of systemd.
-#  3204  service_unit           Compare the unit of the notebook server, and install it.
-#  3392  service                Find out what the unit of the notebook server does.
-#  3491  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3633  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3700  certificate_program    Create a certificate with OpenSSL.
-#  3708  starter                Define the Python program that starts the notebook server.
-#  3943  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4034  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4107  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4195  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4257  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4327  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4371  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4404  installed_files        Compare the files of the environment with those that were installed.
-#  4552  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4614  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4839  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4864  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5001  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5242  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5408  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5486  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5674  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5965  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6164  server_life            Restart or stop the installed server: modes restart and stop.
-#  6298  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6427  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6559  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6605  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6940  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7048  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7083  server_log             Send the log of the notebook server: mode logs.
-#  7152  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1444  programs               Run other programs until they exit, and report their output.
+#  1601  paths                  Open folders without following links, and find out who could replace them.
+#  1763  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1842  folders                Create folders, and set who may use them.
+#  1926  files                  Write text files, and restore the files that were replaced.
+#  2019  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2087  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2132  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2265  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2323  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2445  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2648  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2825  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2979  zypper                 Run zypper, without questions.
+#  3110  units                  Install and remove units of systemd.
+#  3203  service_unit           Compare the unit of the notebook server, and install it.
+#  3391  service                Find out what the unit of the notebook server does.
+#  3490  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3632  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3699  certificate_program    Create a certificate with OpenSSL.
+#  3707  starter                Define the Python program that starts the notebook server.
+#  3942  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4033  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4106  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4194  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4256  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4326  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4370  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4403  installed_files        Compare the files of the environment with those that were installed.
+#  4551  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4613  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4838  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4863  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5000  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5241  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5407  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5485  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5673  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5964  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6163  server_life            Restart or stop the installed server: modes restart and stop.
+#  6297  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6426  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6558  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6604  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6939  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7047  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7082  server_log             Send the log of the notebook server: mode logs.
+#  7151  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7191  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7225  python                 Install Python from the distribution.
-#  7283  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7354  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7367  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7386  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7494  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7694  service                Run the notebook server as a service that starts with the system.
-#  7833  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7900  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8052  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8143  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7190  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7224  python                 Install Python from the distribution.
+#  7282  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7353  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7366  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7385  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7493  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7693  service                Run the notebook server as a service that starts with the system.
+#  7832  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7899  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8051  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8142  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1308,7 +1308,6 @@ RECORD=()                                          # the lines of the file, olde
 RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
-RECORD_NEWER='^\{"v":([2-9]|[1-9][0-9]{1,3}),'    # a line in the format of a newer release
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
@@ -1320,15 +1319,11 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
-        if [[ $line =~ $RECORD_PATTERN ]]; then continue; fi
-        if [[ $line =~ $RECORD_NEWER ]]; then
-            fail record-newer 'line {number} of {path}, the list of what undo restores, has format version {version}: '\
-'a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again' \
-                number "$number" path "$RECORD_FILE" version "${BASH_REMATCH[1]}"
-        fi
-        fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+        if [[ ! $line =~ $RECORD_PATTERN ]]; then
+            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
 'file from a backup, or correct the line, then try again' \
-            number "$number" path "$RECORD_FILE"
+                number "$number" path "$RECORD_FILE"
+        fi
     done
 }
 
@@ -1850,10 +1845,11 @@ check_location() { # PATH
 # OWNER is USER:GROUP. MODE is in octal digits as `stat` prints them: 750, not 0750.
 
 declare -A ACCESS=()                               # path -> 'USER:GROUP MODE', or '' if it does not exist
-declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with nine decimals
+declare -A MODIFIED=()                             # path -> when it was last changed, as seconds with three decimals
 COMPARED=()                                        # paths that steps compare, of which a plan reads the access at once
 
-# One `stat` for all paths.
+# One `stat` for all paths. Another `stat` after an upgrade of the system must print the same time: that of Ubuntu 26.04
+# rounds at the seventh decimal.
 read_access() { # PATH...
     local path
     local -a paths=("$@") existing=() lines=()
@@ -1867,7 +1863,7 @@ read_access() { # PATH...
         if [[ -e $path ]]; then existing+=("$path"); fi
     done
     if ((${#existing[@]} == 0)); then return 0; fi
-    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.9Y" -- "${existing[@]}")
+    mapfile -t lines < <(exec stat --dereference --format="$OWNER_FORMAT %a/%.3Y" -- "${existing[@]}")
     for ((i = 0; i < ${#existing[@]}; i++)); do
         ACCESS[${existing[i]}]=${lines[i]%/*}
         MODIFIED[${existing[i]}]=${lines[i]##*/}
@@ -2339,10 +2335,13 @@ can_service_write() { # PATH
 
 # Whether an access list lets the service write in the folder. Such a list can allow more or less than the mode says
 # (acl(5)), so the kernel is asked, as the user of the service.
+# `find` does so; the `test` of Ubuntu since 25.10 compares only the mode.
 is_open_by_list() { # PATH
+    local found=''
     if [[ ! -d $1 ]] || ! has_access_list "$1" || ! has_user "$SERVICE_USER"; then return 1; fi
     read_service_user
-    for_page "$1" test -w . -a -x . 2>/dev/null
+    read -r found < <(instead_of_subshell "$1" find . -maxdepth 0 -writable -executable 2>/dev/null) || true
+    [[ $found == . ]]
 }
 
 compare_notebook_folder() {
@@ -3975,11 +3974,11 @@ is_own_port() { # ' INODE...'
     read_server_process
     pid=$REPLY
     if ((pid == 0)); then return 1; fi
-    # Each file descriptor of a socket is a link to socket:[INODE].
+    # Each file descriptor of a socket is a link to socket:[INODE]. Others may be closed meanwhile: `find` continues then.
     while IFS= read -r link; do
         shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
-    done < <(exec readlink -- "/proc/$pid/fd/"*)
+    done < <(exec find "/proc/$pid/fd" -mindepth 1 -printf '%l\n' 2>/dev/null)
     [[ ! $shown ]]
 }
 
