@@ -33,7 +33,7 @@ is_own_port() { # ' INODE...'
     read_server_process
     pid=$REPLY
     if ((pid == 0)); then return 1; fi
-    # Each file descriptor of a socket is a link to socket:[INODE]. Others may be closed meanwhile: `find` continues then.
+    # Each file descriptor of a socket is a link to socket:[INODE]. If others are closed meanwhile, `find` continues.
     while IFS= read -r link; do
         shown=1
         if [[ $link == socket:* && "$1 " == *" ${link//[!0-9]/} "* ]]; then return 0; fi
