@@ -33,67 +33,67 @@
 #  1185  lock                   Allow only one run at a time to change this host.
 #  1237  left_program           Stop a program that an interrupted run left running.
 #  1298  record                 Record the previous state of everything that is changed, and restore it.
-#  1442  programs               Run other programs until they exit, and report their output.
-#  1599  paths                  Open folders without following links, and find out who could replace them.
-#  1761  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1840  folders                Create folders, and set who may use them.
-#  1924  files                  Write text files, and restore the files that were replaced.
-#  2017  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2085  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2130  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2263  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2321  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2443  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2646  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2823  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2977  zypper                 Run zypper, without questions.
-#  3108  units                  Install and remove units of systemd.
-#  3201  service_unit           Compare the unit of the notebook server, and install it.
-#  3389  service                Find out what the unit of the notebook server does.
-#  3488  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3630  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3697  certificate_program    Create a certificate with OpenSSL.
-#  3705  starter                Define the Python program that starts the notebook server.
-#  3940  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4031  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4104  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4192  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4254  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4324  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4368  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4401  installed_files        Compare the files of the environment with those that were installed.
-#  4549  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4611  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4836  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4861  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  4998  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5239  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5405  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5483  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5671  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5962  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6161  server_life            Restart or stop the installed server: modes restart and stop.
-#  6295  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6424  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6556  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6602  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6937  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7045  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7080  server_log             Send the log of the notebook server: mode logs.
-#  7149  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1447  programs               Run other programs until they exit, and report their output.
+#  1604  paths                  Open folders without following links, and find out who could replace them.
+#  1766  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1845  folders                Create folders, and set who may use them.
+#  1929  files                  Write text files, and restore the files that were replaced.
+#  2022  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2090  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2135  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2268  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2326  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2448  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2651  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2828  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2982  zypper                 Run zypper, without questions.
+#  3113  units                  Install and remove units of systemd.
+#  3206  service_unit           Compare the unit of the notebook server, and install it.
+#  3394  service                Find out what the unit of the notebook server does.
+#  3493  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3635  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3702  certificate_program    Create a certificate with OpenSSL.
+#  3710  starter                Define the Python program that starts the notebook server.
+#  3945  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4036  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4109  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4197  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4259  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4329  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4373  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4406  installed_files        Compare the files of the environment with those that were installed.
+#  4554  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4616  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4841  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4866  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5003  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5244  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5410  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5488  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5676  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5967  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6166  server_life            Restart or stop the installed server: modes restart and stop.
+#  6300  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6429  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6561  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6607  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6942  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7050  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7085  server_log             Send the log of the notebook server: mode logs.
+#  7154  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7188  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7222  python                 Install Python from the distribution.
-#  7280  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7351  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7364  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7383  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7491  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7691  service                Run the notebook server as a service that starts with the system.
-#  7830  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7897  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8049  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8140  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7193  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7227  python                 Install Python from the distribution.
+#  7285  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7356  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7369  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7388  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7496  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7696  service                Run the notebook server as a service that starts with the system.
+#  7835  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7902  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8054  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8145  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1306,6 +1306,7 @@ RECORD=()                                          # the lines of the file, olde
 RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
+RECORD_NEWER='^\{"v":([2-9]|[1-9][0-9]{1,3}),'    # a line in the format of a newer release
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
@@ -1317,11 +1318,15 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
-        if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
-'file from a backup, or correct the line, then try again' \
-                number "$number" path "$RECORD_FILE"
+        if [[ $line =~ $RECORD_PATTERN ]]; then continue; fi
+        if [[ $line =~ $RECORD_NEWER ]]; then
+            fail record-newer 'line {number} of {path}, the list of what undo restores, has format version {version}: '\
+'a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again' \
+                number "$number" path "$RECORD_FILE" version "${BASH_REMATCH[1]}"
         fi
+        fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
+            number "$number" path "$RECORD_FILE"
     done
 }
 

@@ -33,67 +33,67 @@
 #  1187  lock                   Allow only one run at a time to change this host.
 #  1239  left_program           Stop a program that an interrupted run left running.
 #  1300  record                 Record the previous state of everything that is changed, and restore it.
-#  1444  programs               Run other programs until they exit, and report their output.
-#  1601  paths                  Open folders without following links, and find out who could replace them.
-#  1763  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1842  folders                Create folders, and set who may use them.
-#  1926  files                  Write text files, and restore the files that were replaced.
-#  2019  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2087  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2132  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2265  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2323  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2445  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2648  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2825  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2979  zypper                 Run zypper, without questions.
-#  3110  units                  Install and remove units of systemd.
-#  3203  service_unit           Compare the unit of the notebook server, and install it.
-#  3391  service                Find out what the unit of the notebook server does.
-#  3490  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3632  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3699  certificate_program    Create a certificate with OpenSSL.
-#  3707  starter                Define the Python program that starts the notebook server.
-#  3942  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4033  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4106  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4194  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4256  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4326  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4370  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4403  installed_files        Compare the files of the environment with those that were installed.
-#  4551  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4613  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4838  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4863  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5000  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5241  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5407  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5485  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5673  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5964  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6163  server_life            Restart or stop the installed server: modes restart and stop.
-#  6297  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6426  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6558  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6604  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6939  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7047  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7082  server_log             Send the log of the notebook server: mode logs.
-#  7151  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1449  programs               Run other programs until they exit, and report their output.
+#  1606  paths                  Open folders without following links, and find out who could replace them.
+#  1768  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1847  folders                Create folders, and set who may use them.
+#  1931  files                  Write text files, and restore the files that were replaced.
+#  2024  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2092  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2137  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2270  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2328  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2450  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2653  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2830  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  2984  zypper                 Run zypper, without questions.
+#  3115  units                  Install and remove units of systemd.
+#  3208  service_unit           Compare the unit of the notebook server, and install it.
+#  3396  service                Find out what the unit of the notebook server does.
+#  3495  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3637  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3704  certificate_program    Create a certificate with OpenSSL.
+#  3712  starter                Define the Python program that starts the notebook server.
+#  3947  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4038  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4111  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4199  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4261  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4331  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4375  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4408  installed_files        Compare the files of the environment with those that were installed.
+#  4556  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4618  environment            Create the virtual environment, and install the packages of the lock in it.
+#  4843  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  4868  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5005  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5246  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5412  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5490  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5678  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  5969  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6168  server_life            Restart or stop the installed server: modes restart and stop.
+#  6302  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6431  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6563  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6609  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  6944  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7052  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7087  server_log             Send the log of the notebook server: mode logs.
+#  7156  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7190  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7224  python                 Install Python from the distribution.
-#  7282  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7353  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7366  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7385  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7493  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7693  service                Run the notebook server as a service that starts with the system.
-#  7832  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7899  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8051  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8142  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7195  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7229  python                 Install Python from the distribution.
+#  7287  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7358  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7371  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7390  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7498  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7698  service                Run the notebook server as a service that starts with the system.
+#  7837  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  7904  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8056  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8147  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1308,6 +1308,7 @@ RECORD=()                                          # the lines of the file, olde
 RECORD_TEXT='([^"\\]|\\.)+'                        # a text in JSON
 RECORD_PATTERN='^\{"v":1,"step":"([a-z][a-z0-9_]*)","kind":"([a-z_]+)",'
 RECORD_PATTERN+='"key":"('$RECORD_TEXT')","before":(null|"('$RECORD_TEXT')")\}$'
+RECORD_NEWER='^\{"v":([2-9]|[1-9][0-9]{1,3}),'    # a line in the format of a newer release
 LINE_STEP='' LINE_KIND='' LINE_KEY='' LINE_BEFORE=''
 LINE_STAYS=''                                      # restore_KIND sets it: a later undo must try this line again
 
@@ -1319,11 +1320,15 @@ read_record() {
     mapfile -t RECORD <"$RECORD_FILE"
     for line in "${RECORD[@]}"; do
         number=$((number + 1))
-        if [[ ! $line =~ $RECORD_PATTERN ]]; then
-            fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
-'file from a backup, or correct the line, then try again' \
-                number "$number" path "$RECORD_FILE"
+        if [[ $line =~ $RECORD_PATTERN ]]; then continue; fi
+        if [[ $line =~ $RECORD_NEWER ]]; then
+            fail record-newer 'line {number} of {path}, the list of what undo restores, has format version {version}: '\
+'a newer release of nbserver wrote it. Upgrade nbserver on the workstation, then try again' \
+                number "$number" path "$RECORD_FILE" version "${BASH_REMATCH[1]}"
         fi
+        fail record-damaged 'line {number} of {path}, the list of what undo restores, is not valid. Restore this '\
+'file from a backup, or correct the line, then try again' \
+            number "$number" path "$RECORD_FILE"
     done
 }
 

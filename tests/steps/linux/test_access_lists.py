@@ -65,6 +65,8 @@ def test_a_list_counts_where_the_program_test_compares_only_the_mode(host: Sandb
     set_list(host)
     assert "the access control list" in apply(host).of("failed")[0]["text"]
     set_list(host, "nbserver")
-    assert host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "test", "-w", NOTEBOOKS, check=False).returncode == 1
+    assert (
+        host.run("setpriv", "--reuid=nbserver", "--regid=nbserver", "--clear-groups", "test", "-w", NOTEBOOKS, check=False).returncode == 1
+    )
     assert apply(host).outcome == "ok" and host.access(NOTEBOOKS) == "root:root 770"
     assert ("notebook", "unchanged") in apply(host, mode="test").steps
