@@ -1,4 +1,4 @@
-# nbserver bootstrap for SSH: runs the script on standard input. Input: "script SHA256 ID", then lines in Base64, "start".
+# nbserver bootstrap for SSH: runs the script on standard input. Input: "script SHA256 ID", lines in Base64, "start".
 "nbserver ready in PowerShell $($ExecutionContext.SessionState.LanguageMode)"
 if ($ExecutionContext.SessionState.LanguageMode -ne 'FullLanguage') { exit 3 }
 Set-StrictMode -Version 2

@@ -44,6 +44,7 @@ def test_what_is_sent_is_the_file_and_fits_a_command_line() -> None:
     assert base64.b64decode(line.split()[-1]).decode("utf-16-le").encode("ascii") == SSH_BOOTSTRAP.read_bytes()
     assert len(CMD.format(line)) <= CMD_LIMIT
     assert bootstrap().count("\n") <= 63
+    assert max(len(line) for line in bootstrap().split("\n")) <= 120
 
 
 def test_the_published_commands_are_those_that_run() -> None:
