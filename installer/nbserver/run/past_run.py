@@ -100,7 +100,10 @@ class PastRun:
         return found
 
     def in_order(self, results: Mapping[str, Result]) -> dict[str, Result]:
-        """Return the results of all hosts of the run: those of this time, and those of earlier ones. Hosts that could not be continued are not among them, unless they are gone."""
+        """Return the results of all hosts of the run: those of this time, and those of earlier ones.
+
+        Hosts that could not be continued are not among them, unless they are gone.
+        """
         every = {**self.finished(), **self.left_out(), **results}
         return {name: every[name] for name in self.hosts if name in every}
 

@@ -187,7 +187,8 @@ def _of_fault(fault: int, words: str, host: str) -> ConnectError:
             "winrm-shells-disabled",
             "the host does not allow remote shells (AllowRemoteShellAccess is false)",
             host=host,
-            todo='Set transport = "ssh" in the inventory, or ask the administrator who manages the group policy "Allow Remote Shell Access" to exempt this host',
+            todo='Set transport = "ssh" in the inventory, or ask the administrator who manages the group policy "Allow Remote Shell Access" '
+            "to exempt this host",
         )
     return ConnectError(
         "winrm-fault",
