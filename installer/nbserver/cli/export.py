@@ -77,7 +77,7 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     "limit",
     type=click.IntRange(1_000, 16_777_216),
     metavar="BYTES",
-    default=65_536,
+    default=65_535,
     show_default=True,
     help="Largest size of the user data that the platform accepts; the default is Azure's limit.",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from nbserver.cli import export as export_command
 from nbserver.cli.program import cli
 from nbserver.commands import render
 from nbserver.inventory import reader
@@ -66,6 +67,12 @@ def test_what_another_tool_cannot_send_is_a_warning(inventory: Path) -> None:
         'lin1: the exported script does not contain the data that nbserver apply sends for these settings: downloads.source = "push".'
         in said
     )
+
+
+def test_the_default_limit_of_user_data_is_that_of_azure() -> None:
+    """Of the schema for virtual machines, about osProfile.customData: "The maximum length of the binary array is 65535 bytes"."""
+    (limit,) = (one.default for one in export_command.cloud_init.params if one.name == "limit")
+    assert limit == 65_535
 
 
 def test_azure(inventory: Path) -> None:
