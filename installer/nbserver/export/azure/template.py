@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nbserver.render.script import Script
 
 _SCHEMAS = "https://schema.management.azure.com/schemas/2019-04-01/"
-# The handler for Linux names 256 KiB as the largest script (maxScriptSize in Azure/run-command-handler-linux, internal/cmds/cmds.go).
+# Azure documents no limit. The handler for Linux declares this one, but never checks it (maxScriptSize in
+# Azure/run-command-handler-linux, internal/cmds/cmds.go); that for Windows is not public.
 LIMIT = Limit(phrase("Azure Run Command"), 262_144)
 _MODES = ["apply", "test", "check", "status", "undo", "restart", "stop"]
 _DOMAINS = {
