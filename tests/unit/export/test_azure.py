@@ -120,6 +120,14 @@ def test_it_carries_the_script_and_says_its_hash(system: str) -> None:
     assert [one["name"] for one in properties["protectedParameters"]] == [machine.NAMES[system]["secret"]]
 
 
+@pytest.mark.parametrize(("given", "limit"), [({}, 5_100), ({"timeout": 600}, 600)])
+def test_the_script_is_stopped_before_azure_gives_up(given: dict[str, Any], limit: int) -> None:
+    """After 90 minutes, the deployment would fail while the script runs on, and hold the lock against the next one."""
+    _, _, script = exported("linux")
+    found = json.loads(export(host("linux", **given), script)[0].data)
+    assert run_command(found)["timeoutInSeconds"] == limit
+
+
 @pytest.mark.parametrize("system", ["windows", "linux"])
 def test_it_admits_named_sources_to_the_private_port_only(system: str) -> None:
     found, _, _ = exported(system)

@@ -23,6 +23,12 @@ NAMES = {
 }
 """What the launcher of a system calls its inputs: parameters on Windows, environment variables on Linux."""
 
+LONGEST = 5_100
+"""The maximum number of seconds for the script: a deployment waits 90 minutes for it, of which the agent of the machine needs some.
+
+https://learn.microsoft.com/azure/virtual-machines/windows/run-command-managed names 90 minutes; what takes longer must not be waited for.
+"""
+
 
 def image(name: str) -> dict[str, str]:
     """Return the reference to an image of the marketplace."""
@@ -31,7 +37,7 @@ def image(name: str) -> dict[str, str]:
 
 
 def resources(system: str, launched: str, seconds: int) -> list[dict[str, Any]]:
-    """Return the virtual machine and the Run Command. `launched` is the text that it runs, for at most that many seconds."""
+    """Return the virtual machine and the Run Command. `launched` is the text that it runs; it is stopped after `seconds`, or LONGEST."""
     return [_machine(system), _run_command(system, launched, seconds)]
 
 
@@ -101,7 +107,7 @@ def _run_command(system: str, launched: str, seconds: int) -> dict[str, Any]:
         ],
         "protectedParameters": [{"name": names["secret"], "value": "[parameters('notebookPasswordHash')]"}],
         "asyncExecution": False,
-        "timeoutInSeconds": seconds,
+        "timeoutInSeconds": min(seconds, LONGEST),
         "treatFailureAsDeploymentFailure": True,
     }
     return {
