@@ -103,6 +103,11 @@ class AzureSettings(Settings):
     disk_type: Literal["StandardSSD_LRS", "Premium_LRS"] = Field(
         default="StandardSSD_LRS", title="The type of the disk", description='"StandardSSD_LRS" or "Premium_LRS"'
     )
+    encryption_at_host: bool = Field(
+        default=True,
+        title="Whether temporary disk and caches are encrypted as well; requires a feature of the subscription",
+        description="true or false",
+    )
     admin_user: Annotated[str, AfterValidator(_admin_user)] = Field(
         default="nbadmin", title="The administrator of the virtual machine", description="a user name that Azure allows"
     )

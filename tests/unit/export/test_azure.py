@@ -20,6 +20,7 @@ from nbserver.inventory.linux_host import LinuxHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.render import render_each
 from nbserver.render.script import Script
+from tests.checkout import CHECKOUT
 from tests.unit.export.unpacked import unpacked
 
 VARIABLE = "NBSERVER_TEST_AZURE_SCHEMAS"
@@ -118,6 +119,20 @@ def test_it_carries_the_script_and_says_its_hash(system: str) -> None:
     assert unpacked(properties["source"]["script"]) == script.code
     assert found["outputs"]["scriptSha256"]["value"] == script.sha256
     assert [one["name"] for one in properties["protectedParameters"]] == [machine.NAMES[system]["secret"]]
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_the_template_keeps_the_encryption_of_the_inventory(encrypted: bool) -> None:
+    """Azure refuses to change it at a running machine, so a second deployment must not depend on what somebody typed at the first."""
+    _, _, script = exported("linux")
+    found = json.loads(export(host("linux", {"encryption_at_host": encrypted}), script)[0].data)
+    assert found["parameters"]["encryptionAtHost"]["defaultValue"] is encrypted
+
+
+def test_the_commands_of_the_page_set_no_parameter() -> None:
+    """A deployment without such a parameter would then be another one."""
+    page = (CHECKOUT / "docs/export.md").read_text("utf-8")
+    assert re.findall(r"--parameters (?!\S+\.json\b)\S+", page) == [] and "=false`" not in page
 
 
 @pytest.mark.parametrize(("given", "limit"), [({}, 5_100), ({"timeout": 600}, 600)])

@@ -26,7 +26,7 @@ NAMES = {
 LONGEST = 5_100
 """The maximum number of seconds for the script: a deployment waits 90 minutes for it, of which the agent of the machine needs some.
 
-https://learn.microsoft.com/azure/virtual-machines/windows/run-command-managed names 90 minutes; what takes longer must not be waited for.
+https://learn.microsoft.com/azure/virtual-machines/windows/run-command-managed has 90 minutes as the default of a command that is waited for.
 """
 
 

@@ -194,7 +194,7 @@ def _parameters(host: WindowsHost | LinuxHost, system: System) -> dict[str, Any]
         "diskType": _text("Type of the disk", own.disk_type),
         "encryptionAtHost": {
             "type": "bool",
-            "defaultValue": True,
+            "defaultValue": own.encryption_at_host,
             "metadata": {
                 "description": "Encrypt temporary disk and caches as well; requires the feature EncryptionAtHost of the subscription"
             },
