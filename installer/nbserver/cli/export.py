@@ -15,8 +15,10 @@ from nbserver.cli.output import object_option
 from nbserver.cli.warnings import show_warnings
 
 if TYPE_CHECKING:
+    from nbserver.base.message import Message
     from nbserver.commands.export import Export
     from nbserver.export.exported import Exported
+    from nbserver.inventory.hosts import AnyHost
 
 
 @click.group("export")
@@ -53,7 +55,7 @@ def azure(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: b
     from nbserver.export.refused import by_system
 
     chosen = by_system("azure", windows=template.windows, linux=template.linux)
-    return _write("azure", hosts, inventory_path, folder, as_json, chosen, template.different)
+    return _write("azure", hosts, inventory_path, folder, as_json, chosen, template.different, template.warning)
 
 
 @export_group.command("cloud-init")
@@ -168,16 +170,18 @@ def _write(
     as_json: bool,
     export: Export,
     together: Callable[[Iterable[Exported]], Iterable[Exported]] = iter,
+    own_warning: Callable[[AnyHost], Message | None] = lambda _: None,
 ) -> int:
-    """Write what `export` returns for the hosts, and `together` makes of all of it."""
+    """Write what `export` returns for the hosts, and `together` makes of all of it. `own_warning` is about a host and this tool."""
     from nbserver.commands import export as exporting
     from nbserver.export import only_sent
     from nbserver.inventory import reader
 
     selected = reader.load_for(inventory_path, hosts, commands=False).select(hosts)
     show_warnings(selected)
-    for warning in filter(None, map(only_sent.warning, selected)):
-        warn(warning)
+    for host in selected:
+        for warning in filter(None, (only_sent.warning(host), own_warning(host))):
+            warn(warning)
     found = exporting.write(together(exporting.each(selected, export)), folder)
     for line in [json.dumps(exporting.as_json(tool, found, folder))] if as_json else exporting.overview(found, folder):
         say(line)

@@ -103,6 +103,11 @@ class AzureSettings(Settings):
     disk_type: Literal["StandardSSD_LRS", "Premium_LRS"] = Field(
         default="StandardSSD_LRS", title="The type of the disk", description='"StandardSSD_LRS" or "Premium_LRS"'
     )
+    trusted_launch: bool = Field(
+        default=True,
+        title="Whether the machine has Secure Boot and a virtual TPM, which its image must support",
+        description="true or false",
+    )
     encryption_at_host: bool = Field(
         default=True,
         title="Whether temporary disk and caches are encrypted as well; requires a feature of the subscription",

@@ -17,6 +17,7 @@ from nbserver.base.errors import InventoryError, UsageError
 from nbserver.export.azure import machine, template
 from nbserver.export.exported import Exported
 from nbserver.inventory.linux_host import LinuxHost
+from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.render import render_each
 from nbserver.render.script import Script
@@ -119,6 +120,21 @@ def test_it_carries_the_script_and_says_its_hash(system: str) -> None:
     assert unpacked(properties["source"]["script"]) == script.code
     assert found["outputs"]["scriptSha256"]["value"] == script.sha256
     assert [one["name"] for one in properties["protectedParameters"]] == [machine.NAMES[system]["secret"]]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_image_without_trusted_launch_can_be_chosen(schemas: dict[str, Any], trusted: bool) -> None:
+    _, _, script = exported("linux")
+    found = json.loads(export(host("linux", {"trusted_launch": trusted, "image": "opensuse-15.6"}), script)[0].data)
+    (created,) = (one["properties"] for one in found["resources"] if one["type"].endswith("/virtualMachines"))
+    assert set(created["securityProfile"]) == {"encryptionAtHost", *(["securityType", "uefiSettings"] if trusted else [])}
+    assert faults(schemas, found) == []
+
+
+def test_an_image_without_fixes_is_a_warning() -> None:
+    said = template.warning(host("linux", {"image": "opensuse-15.6"}))
+    assert said and "no fixes since 2026-04-30. Set azure.image to another image" in str(said)
+    assert template.warning(host("linux")) is None and template.warning(LocalLinuxHost()) is None
 
 
 @pytest.mark.parametrize("encrypted", [True, False])

@@ -17,6 +17,9 @@ IMAGES = {
 }
 """Publisher, offer, and SKU of images of generation 2, as Trusted Launch requires."""
 
+ENDED = {"opensuse-15.6": "2026-04-30"}
+"""Images of releases that get no more fixes, and since when: https://endoflife.date/opensuse."""
+
 NAMES = {
     "windows": {"mode": "Mode", "run": "Run", "secret": "PasswordHash"},
     "linux": {"mode": "NBSERVER_MODE", "run": "NBSERVER_RUN", "secret": "NBSERVER_PASSWORD_HASH"},
@@ -36,12 +39,13 @@ def image(name: str) -> dict[str, str]:
     return {"publisher": publisher, "offer": offer, "sku": sku, "version": "latest"}
 
 
-def resources(system: str, launched: str, seconds: int) -> list[dict[str, Any]]:
+def resources(system: str, launched: str, seconds: int, *, trusted: bool) -> list[dict[str, Any]]:
     """Return the virtual machine and the Run Command. `launched` is the text that it runs; it is stopped after `seconds`, or LONGEST."""
-    return [_machine(system), _run_command(system, launched, seconds)]
+    return [_machine(system, trusted), _run_command(system, launched, seconds)]
 
 
-def _machine(system: str) -> dict[str, Any]:
+def _machine(system: str, trusted: bool) -> dict[str, Any]:
+    launch = {"securityType": "TrustedLaunch", "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True}}
     disk = {
         "createOption": "FromImage",
         "deleteOption": "Delete",
@@ -58,11 +62,7 @@ def _machine(system: str) -> dict[str, Any]:
             "adminUsername": "[parameters('adminUser')]",
             **(_windows_profile() if system == "windows" else _linux_profile()),
         },
-        "securityProfile": {
-            "securityType": "TrustedLaunch",
-            "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
-            "encryptionAtHost": "[parameters('encryptionAtHost')]",
-        },
+        "securityProfile": {**(launch if trusted else {}), "encryptionAtHost": "[parameters('encryptionAtHost')]"},
         "networkProfile": {"networkInterfaces": [interface]},
         "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
     }

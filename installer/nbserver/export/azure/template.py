@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 from nbserver import __version__
 from nbserver.base.errors import InventoryError, UsageError
-from nbserver.base.message import phrase
+from nbserver.base.message import Message, notice, phrase
 from nbserver.export import launcher
 from nbserver.export.azure import machine, network
 from nbserver.export.exported import Exported, Limit
 
 if TYPE_CHECKING:
+    from nbserver.inventory.azure import AzureSettings
+    from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.linux_host import LinuxHost
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
@@ -76,6 +78,20 @@ def _exported(host: WindowsHost | LinuxHost, script: Script, system: System, lau
     found = Exported(f"{host.name}.azure.json", _json(template), host.name, script.sha256, LIMIT, len(launched))
     found.require_fit()
     return [found, Exported(f"{host.name}{_PARAMETERS}", _json(_parameters_file(host, system)), host.name)]
+
+
+def warning(host: AnyHost) -> Message | None:
+    """Return a warning if the image of a host gets no more fixes, or None."""
+    own: AzureSettings | None = getattr(host, "azure", None)
+    if own is None or own.image not in machine.ENDED:
+        return None
+    return notice(
+        "azure-image-ended",
+        "{name}: the publisher of the image {image} has released no fixes since {date}. Set azure.image to another image",
+        name=host.name,
+        image=own.image,
+        date=machine.ENDED[own.image],
+    )
 
 
 def public_name(host: WindowsHost | LinuxHost) -> str:
@@ -221,7 +237,10 @@ def _template(host: WindowsHost | LinuxHost, script: Script, system: System, lau
         "contentVersion": f"{__version__}.0",
         "metadata": {"description": f"The notebook server {host.name}, set up by nbserver {__version__}"},
         "parameters": _parameters(host, system),
-        "resources": [*network.resources(host.notebook.port), *machine.resources(system.name, launched, host.timeout)],
+        "resources": [
+            *network.resources(host.notebook.port),
+            *machine.resources(system.name, launched, host.timeout, trusted=host.azure.trusted_launch),
+        ],
         "outputs": {
             "url": {"type": "string", "value": f"[concat('https://', {address})]"},
             "scriptSha256": {"type": "string", "value": script.sha256},
