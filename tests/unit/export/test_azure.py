@@ -202,6 +202,8 @@ def test_secrets_are_parameters_without_values() -> None:
         ("windows", {"location": None, "sources": []}, {}, r"win1: the host lacks required settings: azure.location, azure.sources"),
         ("windows", {"dns_label": "other"}, {}, r'Set notebook.public_url = "https://other.westeurope.cloudapp.azure.com"'),
         ("windows", {"image": "ubuntu-24.04"}, {}, 'azure.image is "ubuntu-24.04", but the host has system = "windows"'),
+        ("windows", {"image": "windows-2022"}, {"windows": "2025"}, 'is "windows-2022", which is older than windows = "2025"'),
+        ("windows", {"image": "windows-2022"}, {"windows": "11"}, 'is "windows-2022", which is older than windows = "11"'),
         ("windows", {"disk_size": 64}, {}, "azure.disk_size is 64 GB, which is too small for Windows. Set azure.disk_size to at least 127"),
         ("linux", {}, {"architecture": "arm64"}, 'architecture = "arm64"'),
         ("linux", {"sources": ["2001:db8::/32"]}, {}, "azure.sources contains an IPv6 address"),
@@ -213,6 +215,12 @@ def test_what_cannot_be_created_is_refused(system: str, azure: dict[str, Any], m
     with pytest.raises(InventoryError) as caught:
         export(one, script)
     assert words in str(caught.value)
+
+
+def test_an_image_that_is_newer_than_the_inventory_says_is_exported() -> None:
+    _, _, script = exported("windows")
+    for azure, windows in (({"image": "windows-2022"}, "2022"), ({"image": "windows-2025"}, "2022"), ({}, "11"), ({}, "2025")):
+        assert export(host("windows", azure, windows=windows), script)
 
 
 @pytest.mark.parametrize(

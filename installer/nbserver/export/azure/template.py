@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from nbserver import __version__
 from nbserver.base.errors import InventoryError, UsageError
 from nbserver.base.message import Message, notice, phrase
+from nbserver.catalog.choice import numbers
+from nbserver.catalog.windows_releases import RELEASES, version
 from nbserver.export import launcher
 from nbserver.export.azure import machine, network
 from nbserver.export.exported import Exported, Limit
@@ -54,7 +56,23 @@ def windows(host: WindowsHost, script: Script) -> list[Exported]:
             least=_SMALLEST_WINDOWS_DISK,
         )
     image = host.azure.image or ("windows-2022" if host.windows == "2022" else "windows-2025")
+    _require_new_enough(host, image)
     return _exported(host, script, System("windows", image, 15), launcher.windows(script, mode="apply"))
+
+
+def _require_new_enough(host: WindowsHost, image: str) -> None:
+    """Raise InventoryError if the script would refuse the machine after Azure has created it, because its Windows is too old."""
+    release = image.removeprefix("windows-")
+    if release not in RELEASES or not host.windows or numbers(version(release)) >= numbers(version(host.windows)):
+        return
+    raise InventoryError(
+        "azure-image-too-old",
+        'azure.image is "{image}", which is older than windows = "{windows}", so the script would refuse the virtual machine',
+        where=host.name,
+        todo="Set azure.image to a newer release, or windows to an older one",
+        image=image,
+        windows=host.windows,
+    )
 
 
 def linux(host: LinuxHost, script: Script) -> list[Exported]:
