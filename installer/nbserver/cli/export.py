@@ -134,7 +134,7 @@ def intune(hosts: tuple[str, ...], inventory_path: Path, folder: Path, as_json: 
     from nbserver.export.refused import by_system
 
     chosen = by_system("intune", windows=partial(windows_management.intune, hash_file=hash_file))
-    return _write("intune", hosts, inventory_path, folder, as_json, chosen)
+    return _write("intune", hosts, inventory_path, folder, as_json, chosen, own_warning=windows_management.intune_warning)
 
 
 @export_group.command("gpo")

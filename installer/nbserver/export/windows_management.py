@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbserver.base.message import phrase
+from nbserver.base.message import Message, notice, phrase
 from nbserver.export import launcher
 from nbserver.export.exported import Exported, Limit
 
 if TYPE_CHECKING:
+    from nbserver.inventory.hosts import AnyHost
     from nbserver.inventory.windows_host import WindowsHost
     from nbserver.render.script import Script
 
 INTUNE_LIMIT = Limit(phrase("Intune script"), 200 * 1024)
+
+
+def intune_warning(host: AnyHost) -> Message | None:
+    """Return a warning if a host is known to run Windows Server, which cannot be enrolled in Intune, or None."""
+    windows: str | None = getattr(host, "windows", None)
+    if windows is None or windows in ("10", "11"):
+        return None
+    return notice(
+        "intune-windows-server",
+        '{name}: Intune runs remediations only on Windows 10 and 11, but the host has windows = "{windows}". Use nbserver export gpo or '
+        "nbserver apply for this host",
+        name=host.name,
+        windows=windows,
+    )
 
 
 def intune(host: WindowsHost, script: Script, *, hash_file: str) -> list[Exported]:

@@ -69,6 +69,15 @@ def test_what_another_tool_cannot_send_is_a_warning(inventory: Path) -> None:
     )
 
 
+def test_what_a_tool_does_not_do_for_a_host_is_a_warning(inventory: Path) -> None:
+    text = INVENTORY.replace('system = "windows"\n', 'system = "windows"\nwindows = "2022"\n')
+    inventory.write_text(text.replace('user = "root"\n', 'user = "root"\nazure.image = "opensuse-15.6"\n'))
+    assert "win1: Intune runs remediations only on Windows 10 and 11" in export(inventory, "intune", "win1").stderr
+    said = export(inventory, "azure", "all")
+    assert said.exit_code == 0 and "lin1: the publisher of the image opensuse-15.6 has released no fixes" in said.stderr
+    assert "win1:" not in said.stderr and export(inventory, "gpo", "win1").stderr == ""
+
+
 def test_the_default_limit_of_user_data_is_that_of_azure() -> None:
     """Of the schema for virtual machines, about osProfile.customData: "The maximum length of the binary array is 65535 bytes"."""
     (limit,) = (one.default for one in export_command.cloud_init.params if one.name == "limit")

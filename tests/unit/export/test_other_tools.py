@@ -16,6 +16,8 @@ from jinja2 import Environment, Template
 from nbserver.base.errors import UsageError
 from nbserver.export import ansible, cloud_init, windows_management
 from nbserver.export.exported import Exported
+from nbserver.inventory.local_windows_host import LocalWindowsHost
+from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.script import Script
 from tests.unit.export.unpacked import unpacked
 
@@ -131,6 +133,19 @@ def test_intune_gets_a_pair_within_its_limit() -> None:
     large = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
     with pytest.raises(UsageError, match=r"is [0-9]+ bytes long, but the limit is 204800 bytes \(Intune script\)"):
         windows_management.intune(HOST, large, hash_file=r"C:\h")
+
+
+def windows_host(windows: str | None) -> WindowsHost:
+    given = {"name": "a", "system": "windows", "address": "a", "windows": windows, "notebook": {"password": {"prompt": True}}}
+    return WindowsHost.model_validate(given)
+
+
+def test_intune_for_windows_server_is_a_warning() -> None:
+    for windows in ("2012r2", "2022", "2025"):
+        said = windows_management.intune_warning(windows_host(windows))
+        assert said and f'only on Windows 10 and 11, but the host has windows = "{windows}"' in str(said)
+    for host in (windows_host("10"), windows_host("11"), windows_host(None), LocalWindowsHost()):
+        assert windows_management.intune_warning(host) is None
 
 
 def test_a_startup_script_has_its_own_log() -> None:
