@@ -58,15 +58,19 @@ class Identity(Service):
 
 
 class Vault(Service):
-    """Gives its one secret to who has the token."""
+    """Gives its one secret to who has the token, but not at once: the role of a new machine is in effect only after some minutes."""
 
     name = secret = ""
+    refusals = 2
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[HTTPStatus, Any]:
         if "api-version" not in query:
             return HTTPStatus.BAD_REQUEST, {"error": {"code": "BadParameter"}}
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             return HTTPStatus.UNAUTHORIZED, {"error": {"code": "Unauthorized"}}
+        if Vault.refusals:
+            Vault.refusals -= 1
+            return HTTPStatus.FORBIDDEN, {"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}
         if path != f"/secrets/{self.name}":
             return HTTPStatus.NOT_FOUND, {"error": {"code": "SecretNotFound"}}
         identifier = f"https://{self.headers['Host']}{path}/{secrets.token_hex(16)}"
