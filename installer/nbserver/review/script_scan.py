@@ -37,7 +37,7 @@ _PS_STARTS = re.compile(
 )
 _PS_DELETES = re.compile(
     r"(?<![\w$-])(?:(?:Remove|Unregister|Clear|Uninstall|Disable)-\w+)(?![\w-])|::Delete\b|\.Delete\w*\(|'remove-\w+'|DeleteOnClose"
-    r"|/uninstall\b|/VERYSILENT|(?<=[\s(,])'?/x'?(?=[\s',])|(?<=[\s(,'])/delete\b",
+    r"|/uninstall\b|/VERYSILENT|(?<=[\s(,])'?/x'?(?=[\s',])|(?<=[\s(,'>])/delete\b",
     re.IGNORECASE,
 )
 

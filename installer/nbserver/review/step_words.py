@@ -32,8 +32,10 @@ WINDOWS_MACHINE = {
     ),
     "tls": Words("Nothing on the host. Enables TLS 1.2 for the downloads of this run", "The step tls in the script"),
     "ie_esc": Words(
-        "Turns off IE Enhanced Security Configuration for administrators while other steps have work to do, and restores it in the same run",
-        "Server Manager, Local Server",
+        "Turns off IE Enhanced Security Configuration for administrators while other steps have work to do, and restores it in the same "
+        "run. Until then, the startup task nbserver-close-ie_esc, which runs as SYSTEM, would restore it after a crash",
+        "Server Manager, Local Server, and schtasks /query /tn nbserver-close-ie_esc",
+        "Only after a crash: restart Windows; or turn it on in Server Manager, then schtasks /delete /tn nbserver-close-ie_esc",
     ),
     "python": Words(
         "Installs Python {python_version} for the whole machine, or in %ProgramFiles%\\nbserver. Uses an existing Python of that version "

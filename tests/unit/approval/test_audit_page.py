@@ -145,7 +145,7 @@ def test_the_command_for_windows_finds_every_line_that_deletes_something_itself(
     body = read_body("ps_scripts", scope).text
     lines, functions = body.split("\n"), set(re.findall(r"^function ([\w-]+)", body, re.MULTILINE))
     for found in deletions(body, "ps1"):
-        if any(name not in functions and not re.match("'remove-|Disable-|DeleteOnClose|::Delete$", name) for name in found.names):
+        if any(name not in functions and not re.match("'remove-|Disable-|::Delete$", name) for name in found.names):
             assert command.search(lines[found.line - 1]), found
 
 

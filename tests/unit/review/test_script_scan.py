@@ -55,6 +55,7 @@ def test_programs_that_change_a_host_are_listed_with_their_lines() -> None:
         ("ps1", "$key.DeleteValue('x')"),
         ("ps1", "if ($x) { Unregister-ScheduledTask -TaskName x }"),
         ("ps1", "$x = 1   # a\nremove-item y"),
+        ("ps1", '      <Arguments>/delete /tn "$task" /f</Arguments>'),
         ("sh", "X='import os\nos.unlink(name, dir_fd=folder)\n'"),
         ("ps1", "$x = 'import shutil\nshutil.rmtree(y)\n'"),
     ],
