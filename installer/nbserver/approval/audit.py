@@ -49,7 +49,7 @@ class Audited:
 
 
 def audit(folder: Path, reference: Reference | None = None) -> list[str]:
-    """Return the lines of the report, in ASCII. Raises ApprovalError if the folder contains anything unexpected."""
+    """Return the lines of the report. Raises ApprovalError if the folder contains anything unexpected."""
     return report(checked(folder, reference))
 
 
@@ -86,7 +86,7 @@ def checked(folder: Path, reference: Reference | None = None) -> Audited:
 
 
 def report(audited: Audited) -> list[str]:
-    """Return the lines of the report, in ASCII."""
+    """Return the lines of the report. What comes from the folder is ASCII, so only a translation adds other characters."""
     reports: dict[str, list[str]] = {}
     for host in audited.hosts:
         lines = reports.setdefault(f"{host.released.system} {host.released.scope}", _report_body(host.released))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from nbserver.approval import audit, manifest, target
 from nbserver.approval.reference import Reference
 from nbserver.base import json_lines
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Phrase
 from nbserver.catalog import reader
 from nbserver.cli import program
 from nbserver.commands.render import compare, files, write
 from nbserver.inventory import reader as inventory
+from nbserver.language.language import ENGLISH
+from nbserver.language.translated import Translated
 from nbserver.render.script import Script
 from nbserver.render.site_locks import SiteLocks
 from nbserver.render.windows_host import render
@@ -138,6 +142,32 @@ def test_a_site_catalog_that_is_named_is_in_the_report_with_its_lock(of_a_site: 
     assert lock.sha256 not in {lock.sha256 for lock in reader.load().locks}
     assert f"downloads from the catalog site-catalog.toml, sha256 {loaded.digest}" in report
     assert f"packages from the lock site-lock.txt of site-catalog.toml, sha256 {lock.sha256}" in report
+
+
+def from_the_folder(line: object) -> Iterator[str]:
+    """The texts of a line that are not words of nbserver."""
+    if not isinstance(line, Phrase):
+        yield str(line)
+        return
+    for value in line.values.values():
+        yield from from_the_folder(value)
+
+
+@pytest.mark.parametrize("code", ["en", "fr", "ja"])
+def test_in_every_language_what_comes_from_the_folder_is_ascii(tmp_path: Path, code: str) -> None:
+    """Somebody who reads it in French must notice a letter that only looks like another one, too."""
+    path = tmp_path / "nbserver.toml"
+    own = 'path.entries = ["D:\\\\\u00e9t\u00e9\u202f\U0001f600"]'
+    text = f'[hosts.w]\nsystem = "windows"\naddress = "w.example.com"\nnotebook.password = {{ env = "X" }}\n{own}'
+    path.write_text(text, "utf-8")
+    write(files(list(inventory.load(path).hosts.values())), tmp_path / "rendered")
+    language = Translated(code) if code != "en" else ENGLISH
+    report = audit.audit(tmp_path / "rendered")
+    shown = [language.render(line) for line in report]
+    assert "\n".join(shown).isascii() == (code == "en")
+    assert "\\u00e9t\\u00e9\\u202f\\ud83d\\ude00" in "\n".join(shown)
+    for line, words in zip(report, shown, strict=True):
+        assert all(text.isascii() and text in words for text in from_the_folder(line) if not text.isspace())
 
 
 @pytest.mark.parametrize("name", ["site-catalog.toml", "site-lock.txt"])
