@@ -72,9 +72,12 @@ function Test-KeyPair([string]$Certificate, [string]$Key) {
     -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
+# Warn in the last third of the certificate's lifetime, but not earlier than 30 days before its end. A program that renews
+# certificates of 45 or 90 days has time to do so before this warning.
 function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
-    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
+    $days = [Math]::Min(30, ($Certificate.NotAfter - $Certificate.NotBefore).TotalDays / 3)
+    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays($days)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
         'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }

@@ -222,7 +222,7 @@ def put_into_store(site: CertificateSite, certificate: x509.Certificate, key: An
 
 def test_from_the_machines_store(site: CertificateSite) -> None:
     key = rsa_key()
-    certificate = INTERMEDIATE.sign(key.public_key(), NAMES, ends=NOW + 20 * DAY)
+    certificate = INTERMEDIATE.sign(key.public_key(), NAMES, begins=NOW - 70 * DAY, ends=NOW + 20 * DAY)
     thumbprint = put_into_store(site, certificate, key)
     assert thumbprint == certificate.fingerprint(hashes.SHA1()).hex().upper()
     site.write(thumbprint=" ".join(re.findall("..", thumbprint.lower())))
@@ -238,6 +238,10 @@ def test_from_the_machines_store(site: CertificateSite) -> None:
     other = INTERMEDIATE.sign(key.public_key(), NAMES)
     site.write(thumbprint=put_into_store(site, other, key))
     assert expect(site, "apply", "changed").last["fingerprint"] == fingerprint(other)
+
+    short_lived = INTERMEDIATE.sign(key.public_key(), NAMES, begins=NOW - 25 * DAY, ends=NOW + 20 * DAY)
+    site.write(thumbprint=put_into_store(site, short_lived, key))
+    assert not expect(site, "apply", "changed").of("warning"), "what renews it has until the last third of its lifetime"
     expect_undone(site)
 
 
