@@ -72,8 +72,8 @@ function Test-KeyPair([string]$Certificate, [string]$Key) {
     -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
-# Warn in the last third of the certificate's lifetime, but not earlier than 30 days before its end. A program that renews
-# certificates of 45 or 90 days has time to do so before this warning.
+# Warn in the last third of the certificate's lifetime, but not earlier than 30 days before its end. A program that
+# renews certificates of 45 or 90 days has time to do so before this warning.
 function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
     $days = [Math]::Min(30, ($Certificate.NotAfter - $Certificate.NotBefore).TotalDays / 3)
