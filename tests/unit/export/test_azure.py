@@ -148,7 +148,9 @@ def test_the_template_keeps_the_encryption_of_the_inventory(encrypted: bool) -> 
 def test_the_commands_of_the_page_set_no_parameter() -> None:
     """A deployment without such a parameter would then be another one."""
     page = (CHECKOUT / "docs/export.md").read_text("utf-8")
-    assert re.findall(r"--parameters (?!\S+\.json\b)\S+", page) == [] and "=false`" not in page
+    commands = re.findall(r"az deployment group create .*", page)
+    assert commands and re.findall(r"--parameters (?!\S+\.json\b)\S+", "\n".join(commands)) == []
+    assert "=false`" not in page and "vmName=" not in page
 
 
 @pytest.mark.parametrize(("given", "limit"), [({}, 5_100), ({"timeout": 600}, 600)])
