@@ -85,49 +85,49 @@
 #  4843  own_certificate        Compare and replace a certificate that the host signs itself.
 #  4920  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
 #  5056  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5180  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5289  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5382  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5400  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5447  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5478  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5559  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5702  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5746  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5870  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6027  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6085  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6170  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6344  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6583  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6695  server_life            Restart or stop the installed server: modes restart and stop.
-#  6800  restarted_server       Start the registered task again.
-#  6857  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7009  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7132  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7174  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7337  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7602  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7735  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7782  server_log             Send the log of the notebook server: mode logs.
-#  7882  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5183  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5292  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5385  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5403  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5450  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5481  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5562  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5705  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5749  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5873  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6030  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6088  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6173  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6347  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6586  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6698  server_life            Restart or stop the installed server: modes restart and stop.
+#  6803  restarted_server       Start the registered task again.
+#  6860  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7012  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7135  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7177  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7340  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7605  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7738  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7785  server_log             Send the log of the notebook server: mode logs.
+#  7885  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7914  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8020  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8028  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8049  python                 Install Python from the publisher, or use one that is installed.
-#  8218  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8279  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8421  packages               Install the packages of the lock in a virtual environment.
-#  8633  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8660  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8798  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9006  service                Run the server as a scheduled task.
-#  9159  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9241  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9338  path                   Add the programs of the server to the PATH of the machine.
-#  9367  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9417  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7917  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8023  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8031  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8052  python                 Install Python from the publisher, or use one that is installed.
+#  8221  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8282  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8424  packages               Install the packages of the lock in a virtual environment.
+#  8636  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8663  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8801  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9009  service                Run the server as a scheduled task.
+#  9162  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9244  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9341  path                   Add the programs of the server to the PATH of the machine.
+#  9370  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9420  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5127,9 +5127,12 @@ function Test-KeyPair([string]$Certificate, [string]$Key) {
     -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
+# Warn in the last third of the certificate's lifetime, but not earlier than 30 days before its end. A program that
+# renews certificates of 45 or 90 days has time to do so before this warning.
 function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
-    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
+    $days = [Math]::Min(30, ($Certificate.NotAfter - $Certificate.NotBefore).TotalDays / 3)
+    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays($days)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
         'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }

@@ -85,49 +85,49 @@
 #  4749  own_certificate        Compare and replace a certificate that the host signs itself.
 #  4826  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
 #  4962  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5086  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5195  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5288  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5306  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5353  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5384  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5465  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5608  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5652  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5776  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5933  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5991  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6076  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6250  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6489  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6601  server_life            Restart or stop the installed server: modes restart and stop.
-#  6706  restarted_server       Start the registered task again.
-#  6763  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6915  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7038  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7080  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7243  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7508  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7641  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7688  server_log             Send the log of the notebook server: mode logs.
-#  7788  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  5089  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5198  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5291  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5309  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5356  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5387  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5468  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5611  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5655  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5779  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5936  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  5994  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6079  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6253  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6492  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6604  server_life            Restart or stop the installed server: modes restart and stop.
+#  6709  restarted_server       Start the registered task again.
+#  6766  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6918  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7041  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7083  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7246  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7511  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7644  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7691  server_log             Send the log of the notebook server: mode logs.
+#  7791  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7820  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7926  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7934  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7955  python                 Install Python from the publisher, or use one that is installed.
-#  8124  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8185  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8327  packages               Install the packages of the lock in a virtual environment.
-#  8539  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8566  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8704  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8912  service                Run the server as a scheduled task.
-#  9065  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9147  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9244  path                   Add the programs of the server to the PATH of the machine.
-#  9273  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9323  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7823  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7929  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  7937  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  7958  python                 Install Python from the publisher, or use one that is installed.
+#  8127  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8188  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8330  packages               Install the packages of the lock in a virtual environment.
+#  8542  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8569  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8707  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  8915  service                Run the server as a scheduled task.
+#  9068  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9150  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9247  path                   Add the programs of the server to the PATH of the machine.
+#  9276  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9326  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -5033,9 +5033,12 @@ function Test-KeyPair([string]$Certificate, [string]$Key) {
     -not $Run.ExitCode -and [string]::Equals($expected, ($Run.Output -join "`n"))
 }
 
+# Warn in the last third of the certificate's lifetime, but not earlier than 30 days before its end. A program that
+# renews certificates of 45 or 90 days has time to do so before this warning.
 function Write-ExpiryNotice($Certificate) {
     $end = $Certificate.NotAfter.ToUniversalTime()
-    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays(30)) { return }
+    $days = [Math]::Min(30, ($Certificate.NotAfter - $Certificate.NotBefore).TotalDays / 3)
+    if ($CertificateNotes.Written -or $end -ge [DateTime]::UtcNow.AddDays($days)) { return }
     $CertificateNotes.Written = $true
     Write-Notice warning certificate-expires-soon ('the certificate expires on {time} and is not renewed ' +
         'automatically. Replace the certificate as described in docs/certificates.md') @{ time = $end.ToString('u') }
