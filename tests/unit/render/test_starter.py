@@ -1,4 +1,4 @@
-"""What the kernels of a server whose environment is an administrator's say to people who install packages."""
+"""What a server whose environment is an administrator's does differently: packages that people install, files that they delete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,14 @@ for line in lines:
 for cell in cells:
     print(cell)
     shell.run_cell(cell)
+"""
+DELETE = """
+import asyncio, os
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from traitlets.config import Config
+manager = AsyncLargeFileManager(config=Config(own), root_dir=os.getcwd())
+asyncio.run(manager.delete_file("a.ipynb"))
+asyncio.run(manager.delete_file("folder"))
 """
 REFUSED = (
     "%pip install no-such-package",
@@ -53,3 +62,20 @@ def test_pip_says_what_to_do_where_it_cannot_install(closed: bool, count: int) -
     assert re.search(r"^%pip --version\npip \d", said, re.MULTILINE), said
     if closed:
         assert "!echo pip install\npip install\n" in said, said
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_only_a_user_has_a_trash(closed: bool, tmp_path: Path) -> None:
+    """That of a service would fill the disk: nobody can open or empty it."""
+    found = re.search(r"^NO_EXTENSIONS = .*?(?=\n\n\n)", STARTERS["linux_scripts"], re.DOTALL | re.MULTILINE)
+    assert found
+    notebooks, data = tmp_path / "notebooks", tmp_path / "data"
+    (notebooks / "folder").mkdir(parents=True)
+    for name in ("a.ipynb", "folder/b.ipynb"):
+        (notebooks / name).touch()
+    code = f"import importlib.util, shutil\nclosed, settings = {closed}, {{}}\n{found[0]}\n{DELETE}"
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(data)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=notebooks, timeout=300, check=True)
+    assert list(notebooks.iterdir()) == []
+    trash = sorted(path.name for path in data.rglob("*.ipynb"))
+    assert trash == ([] if closed else ["a.ipynb", "b.ipynb"])
