@@ -39,12 +39,21 @@ compare_environment() {
     compare_installed_files
 }
 
-# The environment is named after the lock, which can be the same for several versions of Python.
+# The environment is named after the lock, which can be the same for several versions of Python. After an upgrade of the
+# distribution, the earlier Python may still be there, but it gets no more fixes.
 compare_python_of_environment() {
-    local is should
+    local is should program
     local -a folders=("$ENVIRONMENT"/lib/python3.*)
-    if [[ ! $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then return 0; fi
-    is=${folders[0]##*/python} should=${BASH_REMATCH[0]}
+    is=${folders[0]##*/python}
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then
+        should=${BASH_REMATCH[0]}
+    elif can_notebooks_install || [[ ! -e ${PYTHON-} ]]; then
+        return 0                                   # a new environment would lose what notebooks have installed
+    else
+        program=$(exec readlink -e -- "$PYTHON")
+        should=${program##*/python}
+        if [[ ! $should =~ ^3\.[0-9]+$ ]]; then return 0; fi
+    fi
     if [[ $is == "$should" ]]; then return 0; fi
     differs environment-python 'Python of {path}' "$is" "$should" path "$ENVIRONMENT"
 }

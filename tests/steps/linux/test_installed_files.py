@@ -214,3 +214,18 @@ def test_another_python_version_is_another_environment(tmp_path: Path) -> None:
 for NB_PYTHON_VERSION in '' 3.11 3.11.7 3.12 3.1; do DIFFERENCES=(); compare_python_of_environment; printf '%s\\n' "${DIFFERENCES[*]}"; done >&3"""
     found = [line.split(" ")[0] for line in parts.run(code, str(tmp_path)).stdout.decode().splitlines()]
     assert found == ["", "", "", "environment-python", "environment-python"]
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("machine", ["", "environment-python", ""]), ("user", ["", "", ""])])
+def test_an_environment_follows_the_python_of_the_distribution(tmp_path: Path, scope: str, expected: list[str]) -> None:
+    """Also if the previous Python is still there. In user scope, notebooks may have installed packages in it."""
+    (tmp_path / "env/lib/python3.11").mkdir(parents=True)
+    for minor in (11, 12):
+        (tmp_path / f"python3.{minor}").touch()
+    code = """ENVIRONMENT=$1/env PYTHON=$1/python3 NB_PYTHON_VERSION=''
+for program in python3.11 python3.12 none; do
+    rm -f "$PYTHON"; ln -s "$1/$program" "$PYTHON"
+    DIFFERENCES=(); compare_python_of_environment; printf '%s\\n' "${DIFFERENCES[*]}"
+done >&3"""
+    found = [line.split(" ")[0] for line in parts.run(code, str(tmp_path), scope=scope).stdout.decode().splitlines()]
+    assert found == expected
