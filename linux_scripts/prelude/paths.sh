@@ -146,11 +146,22 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 # Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
 # no other members. The folder must not have an access list.
 is_own_group() { # FOLDER
-    local user='' group='' members=''
+    local user='' group='' members='' number=''
     IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
-    IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
-    [[ ! $members || $members == "$group" ]] && ! has_access_list "$1"
+    IFS=: read -r _ _ number members < <(exec getent group "$group") || true
+    if [[ $members && $members != "$group" ]]; then return 1; fi
+    read_primary_member "$number" "$group"
+    [[ ! $REPLY ]] && ! has_access_list "$1"
+}
+
+# REPLY: another user than this one whose primary group it is, or ''. The list of members of a group lacks these users.
+read_primary_member() { # GROUP-NUMBER USER
+    local user group
+    REPLY=''
+    while IFS=: read -r user _ _ group _; do
+        if [[ $group == "$1" && $user != "$2" ]]; then REPLY=$user; fi
+    done < <(exec getent passwd)
 }
 
 # Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.

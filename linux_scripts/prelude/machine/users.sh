@@ -116,13 +116,19 @@ assert_account_number_unique() { # NAME
 
 # Members of the group could read the key of the server.
 assert_no_members() { # NAME
-    local members=''
-    IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
+    local members='' number=''
+    IFS=: read -r _ _ number members < <(exec getent group "$1") || true
     if [[ ${members//"$1"/} == *[!,]* ]]; then
         fail account-group-members 'these users are in the group {group}, so they could read the private key of the '\
 'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
+    fi
+    read_primary_member "$number" "$1"
+    if [[ $REPLY ]]; then
+        fail account-group-primary 'the primary group of the user {user} is {group}, so this user could read the '\
+'private key of the notebook server. Run usermod --gid OTHER_GROUP {user}, then try again' \
+            user "$REPLY" group "$1"
     fi
 }
 

@@ -203,6 +203,11 @@ EXCHANGE = {
         NOTEBOOKS,
         ("/srv/people", "the group games", "chmod g-w /srv/people"),
     ),
+    "the group of one user is also that of another": (
+        "useradd --gid anna clara; mkdir /home/anna/notebooks; chown anna: /home/anna/notebooks; chmod 775 /home/anna",
+        "/home/anna/notebooks",
+        ("/home/anna", "the group anna", "chmod g-w /home/anna"),
+    ),
     "another user may": (f"mkdir -p {NOTEBOOKS}; chown anna /srv/people; chown daemon {NOTEBOOKS}", NOTEBOOKS, ("/srv/people", "anna")),
     "somebody may further up": ("mkdir -p /srv/a/b/c; chown anna /srv/a", "/srv/a/b/c", ("/srv/a", "anna")),
     "another user has what is in a sticky folder": (

@@ -43,6 +43,7 @@ def host(sandbox: Sandbox) -> Sandbox:
         (f"{MAKE}; echo nbserver:x | chpasswd", ("the account nbserver must be locked", "Run passwd --lock nbserver")),
         (f"{MAKE}; sed -i /^nbserver:/d /etc/shadow", ("the account nbserver has no entry in /etc/shadow", "Run pwconv")),
         (f"{MAKE}; useradd anna; usermod --append --groups nbserver anna", ("these users are in the group nbserver", "server: anna.")),
+        (f"{MAKE}; useradd --gid nbserver anna", ("the primary group of the user anna is nbserver", "usermod --gid OTHER_GROUP anna")),
         ("groupadd nbserver", ("the group nbserver exists, but the user nbserver does not", "groupdel nbserver")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
