@@ -39,6 +39,23 @@ has_open_port() { # PORT ADDRESS
     esac
 }
 
+# ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
+# not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
+assert_no_other_rule() { # PORT ADDRESS
+    local line words
+    if [[ $FIREWALL != ufw ]]; then return 0; fi
+    ufw_words "$1" "$2"
+    words=${REPLY#allow }
+    while IFS= read -r line; do
+        if [[ "$line " == "ufw "@(allow|deny|reject|limit)?(" log"|" log-all")" $words "* ||
+            "$line " == "ufw "@(deny|reject)?(" log"|" log-all")" "@("$1"|"$1/tcp"|"${words% proto tcp}")" "* ]]; then
+            fail port-denied 'ufw has the rule "{rule}", which contradicts a rule for TCP port {port} from {address}. '\
+'Delete it with ufw delete, or set skip = ["firewall"] in the inventory, then try again' \
+                rule "$line" port "$1" address "$2"
+        fi
+    done < <(exec ufw show added 2>/dev/null)
+}
+
 # Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
 # The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS

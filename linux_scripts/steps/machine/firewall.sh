@@ -15,6 +15,7 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
+                assert_no_other_rule "$NB_NOTEBOOK_PORT" "$address"
                 differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'present' \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi

@@ -82,3 +82,50 @@ def test_a_rule_leaves_the_zone_that_got_it(host: Sandbox) -> None:
         host.run("bash", "-c", f"rm /var/firewall/public.*; echo port=9999/tcp >/var/firewall/{half}")
         assert run(host, "apply", [step]).outcome == "ok" and len(set(rules().split())) == 2
         assert run(host, "undo", [step]).outcome == "ok" and set(rules().split()) == {f"{half}:port=9999/tcp"}, "half of it was there"
+
+
+# What ufw does with rules: it keeps one for a port and an address, so a new one replaces one with another action.
+UFW = """#!/bin/bash
+rules=/var/firewall/ufw
+if [[ $* == 'show added' ]]; then echo 'Added user rules (see '"'ufw status'"' for running firewall):'; cat $rules; exit; fi
+printf '%s\\n' "$*" >>/var/firewall/calls
+case $1 in
+    delete) shift; sed -i "/^ufw $1 ${2//\\//.}/d" $rules ;;
+    *) sed -i "/^ufw [a-z]* ${2//\\//.}/d" $rules; printf 'ufw %s\\n' "$*" >>$rules ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "addresses", "refused"),
+    [
+        ("deny 9999/tcp", ["Any"], True),
+        ("limit 9999/tcp comment 'slow'", ["Any"], True),
+        ("allow log 9999/tcp", ["Any"], True),
+        ("reject log-all 9999/tcp", ["Any"], True),
+        ("deny 9999", ["Any"], True),
+        ("deny from 192.0.2.0/24 to any port 9999 proto tcp", ["198.51.100.0/24", "192.0.2.0/24"], True),
+        ("deny from 192.0.2.0/24 to any port 9999", ["192.0.2.0/24"], True),
+        ("deny 9999/tcp", ["192.0.2.0/24"], True),
+        ("limit 9999/tcp", ["192.0.2.0/24"], False),
+        ("deny 99", ["Any"], False),
+        ("deny 9999/udp", ["Any"], False),
+        ("allow 9999", ["Any"], False),
+        ("deny from 192.0.2.0/24 to any port 9999 proto tcp", ["Any"], False),
+    ],
+)
+def test_a_rule_that_denies_the_port_is_refused(host: Sandbox, rule: str, addresses: list[str], refused: bool) -> None:
+    """ufw would replace it, and undo could not restore it, or it comes first."""
+    host.run("bash", "-c", "mkdir -p /etc/ufw /var/firewall; echo ENABLED=yes >/etc/ufw/ufw.conf; touch /var/firewall/calls")
+    host.write("/usr/sbin/ufw", UFW)
+    host.run("chmod", "755", "/usr/sbin/ufw")
+    host.write("/var/firewall/ufw", f"ufw {rule}\n")
+    step, settings = parts.step("firewall"), {"firewall": {"remote_addresses": addresses}}
+    for mode in ("test", "apply"):
+        done = run(host, mode, [step], **settings)
+        assert [event["values"]["rule"] for event in done.of("failed")] == [f"ufw {rule}"] * refused, done.events
+    if refused:
+        assert host.read("/var/firewall/calls") == b"" and not host.exists("/var/lib/nbserver/state/record.jsonl")
+    else:
+        assert done.outcome == "ok" and run(host, "undo", [step], **settings).outcome == "ok"
+    assert host.read("/var/firewall/ufw").decode() == f"ufw {rule}\n"
