@@ -73,6 +73,7 @@ has_enabled_unit() {
 # Restore the unit of the previous server, and start it. Called before "||".
 start_saved_unit() { # FOLDER
     restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return "$?"
+    adapt_saved_unit "$1" || return "$?"
     run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
     note_start
     run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return "$?"

@@ -24,7 +24,7 @@ switch_to() { # FOLDER
 # A password that was replaced since does not come back. If new settings fail, the password does: it came with them, and
 # set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
-    local text='' saved hash former='' file name=notebook.password_hash
+    local text='' saved hash former='' name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return "$?"; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
@@ -47,14 +47,20 @@ bring_back_files() { # FOLDER
         expand_secret "${text//"$former"/@$name@}" "$name"
         text=$REPLY
     fi
-    hold_parent "$NOTEBOOK_FILE" || return "$?"
-    file=$HELD/${NOTEBOOK_FILE##*/}
+    replace_whole "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$text"
+}
+
+# As write_whole, but called before "||".
+replace_whole() { # PATH OWNER MODE TEXT
+    local file
+    hold_parent "$1" || return "$?"
+    file=$HELD/${1##*/}
     rm -f -- "$file.new" || return "$?"
-    printf %s "$text" >"$file.new" ||
+    printf %s "$4" >"$file.new" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$NOTEBOOK_FILE" || return "$?"
-    chown -- "$READERS" "$file.new" || return "$?"
-    chmod -- "$FILE_MODE" "$file.new" || return "$?"
+'then try again' path "$1" || return "$?"
+    chown -- "$2" "$file.new" || return "$?"
+    chmod -- "$3" "$file.new" || return "$?"
     mv -T -- "$file.new" "$file"
 }
 

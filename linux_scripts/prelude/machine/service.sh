@@ -15,6 +15,33 @@ start_saved_service() { # FOLDER
     start_saved_unit "$1"
 }
 
+# A rollback keeps the present port, which may need other rights than that of then. Called before "||".
+adapt_saved_unit() { # FOLDER
+    local file=$UNIT_FOLDER/$SERVICE_UNIT text='' has_right='' needs_right=''
+    if [[ $1 != "$PREVIOUS_FOLDER" ]]; then return 0; fi
+    IFS= read -r -d '' text <"$file" || true
+    if [[ $text == *$'\n'AmbientCapabilities=* ]]; then has_right=1; fi
+    if ((NB_NOTEBOOK_PORT < 1024)); then needs_right=1; fi
+    if [[ $has_right == "$needs_right" ]]; then return 0; fi
+    with_present_rights "$text"
+    replace_whole "$file" "$PROGRAM_OWNER" 644 "$REPLY"
+}
+
+# REPLY: the text of a unit with the rights that the port needs.
+with_present_rights() { # TEXT
+    local line text='' rights
+    rights_section
+    rights=$REPLY
+    while IFS= read -r line; do
+        case $line in
+            CapabilityBoundingSet=*) text+=$rights$'\n' ;;
+            AmbientCapabilities=* | PrivateUsers=*) ;;
+            *) text+=$line$'\n' ;;
+        esac
+    done < <(printf %s "$1")
+    REPLY=$text
+}
+
 is_unit() {
     return 0
 }
