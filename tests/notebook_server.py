@@ -69,7 +69,7 @@ def missing() -> str:
     return f"needs the packages {', '.join(lacking)} (the extra `test-all`)" if lacking else ""
 
 
-def make_certificate(folder: Path, *, name: str = "notebook", ends_in_days: int = 30) -> Certificate:
+def make_certificate(folder: Path, *, name: str = "notebook", begins_in_days: int = -60, ends_in_days: int = 30) -> Certificate:
     """Self-signed, P-256, for localhost and its addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -81,7 +81,7 @@ def make_certificate(folder: Path, *, name: str = "notebook", ends_in_days: int 
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=60))
+        .not_valid_before(now + datetime.timedelta(days=begins_in_days))
         .not_valid_after(now + datetime.timedelta(days=ends_in_days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -2,7 +2,7 @@
 # Read certificates with OpenSSL or Python, also the one that the server presents.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
-# Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.
+# Both print `Fingerprint=HEX` and `notBefore=DATE`, and succeed if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='
 import datetime, sys
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
+print(certificate.not_valid_before_utc.strftime("notBefore=%b %d %H:%M:%S %Y GMT"))
 seconds = datetime.timedelta(0, int(sys.argv[2]))
 sys.exit(certificate.not_valid_after_utc <= datetime.datetime.now(datetime.timezone.utc) + seconds)
 '
@@ -44,11 +45,27 @@ has_openssl() {
     type -P openssl >/dev/null
 }
 
-# Print the fingerprint of a certificate file. Whether the certificate is valid for SECONDS more. The program replaces
-# the subshell of the caller.
+# Print the fingerprint of a certificate file, and when the certificate begins. Whether it is valid for SECONDS more. The
+# program replaces the subshell of the caller.
 has_time_left() { # FILE SECONDS
-    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null; fi
+    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -startdate -checkend "$2" 2>/dev/null; fi
     exec "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+}
+
+# Whether a certificate is valid by now, or in five minutes: the clock may have been corrected a little. The lines are
+# those of has_time_left.
+has_begun() { # LINES
+    local months=JanFebMarAprMayJunJulAugSepOctNovDec month start limit
+    local -i now
+    if [[ ! $1 =~ notBefore=([A-Z][a-z][a-z])\ +([0-9]+)\ ([0-9]+):([0-9]+):([0-9]+)\ ([0-9]{4})\ GMT ]]; then
+        return 0
+    fi
+    month=${months%%"${BASH_REMATCH[1]}"*}
+    printf -v start '%s%02d%02d%s%s%s' "${BASH_REMATCH[6]}" $((${#month} / 3 + 1)) $((10#${BASH_REMATCH[2]})) \
+        "${BASH_REMATCH[@]:3:3}"
+    printf -v now '%(%s)T' -1
+    printf -v limit '%(%Y%m%d%H%M%S)T' $((now + 300))   # in UTC, as TZ says
+    ((start <= limit))
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random

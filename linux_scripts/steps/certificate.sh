@@ -2,12 +2,14 @@
 # Create a certificate for the server; only root and the service can read its private key.
 
 # It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
-# key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
+# key never leaves the host. A new certificate is created 30 days before this one expires, when the names change, or if it
+# is not valid yet.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
+CERTIFICATE_HAS_BEGUN=''                           # it is valid by now
 COMPARED+=("$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE")
 
 step certificate 'The server has a certificate for its names and a private key that only it can read'
@@ -21,6 +23,8 @@ certificate_test() {
         differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
+    elif [[ ! $CERTIFICATE_HAS_BEGUN ]]; then          # it was created while the clock of this host was wrong
+        differs certificate-begins 'certificate' 'not valid yet' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ $RUN_MODE == 'apply' ]] && ! is_key_of_certificate; then
@@ -93,15 +97,17 @@ is_key_of_certificate() {
 }
 
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
-# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
+# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less. CERTIFICATE_HAS_BEGUN:
+# it does not begin later.
 read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
-    RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
+    RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD='' CERTIFICATE_HAS_BEGUN=''
     if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return 0; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"
         RUN_FINGERPRINT=$REPLY
     fi
+    if has_begun "$lines"; then CERTIFICATE_HAS_BEGUN=1; fi
 }

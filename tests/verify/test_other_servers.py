@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_an_expired_certificate_is_refused_though_it_is_the_expected_one(tmp_pat
     expired = make_certificate(tmp_path, ends_in_days=-1)
     with web_server(expired, {}) as port, pytest.raises(CertificateError, match=r"is valid only from .* browsers reject it"):
         Run().verify(port, fingerprint=expired.fingerprint)
+
+
+def test_a_certificate_that_begins_later_says_what_the_clocks_are(tmp_path: Path) -> None:
+    later = make_certificate(tmp_path, begins_in_days=1)
+    with web_server(later, {}) as port, pytest.raises(CertificateError) as refused:
+        Run().verify(port, fingerprint=later.fingerprint)
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    assert re.search(rf"is valid only from {time}, but the clock of this workstation shows {time}", str(refused.value))
 
 
 def test_a_closed_port_and_an_unknown_name() -> None:

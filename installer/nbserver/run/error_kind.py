@@ -87,6 +87,7 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "init-other-certificate",
         "notebook-certificate-dates",
         "notebook-certificate-invalid",
+        "notebook-certificate-not-yet",
         "notebook-certificate-untrusted",
         "other-certificate",
         "trust-other-certificate",

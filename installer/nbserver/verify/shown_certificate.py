@@ -50,7 +50,17 @@ def check_certificate(walk: Walk, fingerprint: str | None) -> tuple[str, datetim
             todo="Run nbserver apply, which creates a new certificate",
             fingerprint=pinned_tls.fingerprint_of(der),
         ) from None
-    if not start <= datetime.now(UTC) <= end:
+    now = datetime.now(UTC)
+    if now < start:
+        raise CertificateError(
+            "notebook-certificate-not-yet",
+            "the certificate is valid only from {start} UTC, but the clock of this workstation shows {now} UTC",
+            host=walk.host,
+            todo="Correct the clock that is wrong. If it is that of the host, then run nbserver apply, which creates a new certificate",
+            start=f"{start:%Y-%m-%d %H:%M:%S}",
+            now=f"{now:%Y-%m-%d %H:%M:%S}",
+        )
+    if now > end:
         raise CertificateError(
             "notebook-certificate-dates",
             "the certificate is valid only from {start} to {end}, so browsers reject it",

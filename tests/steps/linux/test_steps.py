@@ -6,12 +6,14 @@ import base64
 import datetime
 import ipaddress
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.linux import parts
@@ -99,6 +101,50 @@ def test_the_certificate(host: Sandbox) -> None:
     )
     key = load_pem_private_key(host.read(f"{CONFIGURATION}/key.pem"), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == found.public_key()
+
+
+def begin_in(host: Sandbox, later: datetime.timedelta) -> str:
+    """Puts a certificate with the same key into the host, as one that was created while the clock was wrong. Returns its fingerprint."""
+    key = load_pem_private_key(host.read(f"{CONFIGURATION}/key.pem"), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    name, start = certificate(host).subject, datetime.datetime.now(datetime.UTC) + later
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + datetime.timedelta(days=90))
+    made = builder.sign(key, hashes.SHA256())
+    file = f"{CONFIGURATION}/certificate.pem"
+    host.write("/tmp/later.pem", made.public_bytes(Encoding.PEM).decode())
+    host.run("bash", "-c", f"cat /tmp/later.pem >{file}")
+    return fingerprint(made)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_replaced(host: Sandbox) -> None:
+    """It was created while the clock of the host was wrong. A small correction of the clock makes no new certificate."""
+    assert run(host, "apply", STEPS, secrets=SECRETS).outcome == "ok"
+    begin_in(host, datetime.timedelta(seconds=60))
+    assert run(host, "test", STEPS).of("difference") == []
+    before = begin_in(host, datetime.timedelta(days=10))
+    done = run(host, "apply", STEPS, secrets=SECRETS)
+    assert [event["code"] for event in done.of("difference")] == ["certificate-begins"]
+    assert done.outcome == "ok" and done.events[-1]["fingerprint"] == fingerprint(certificate(host)) != before
+    assert run(host, "test", STEPS).of("difference") == []
+
+
+@pytest.mark.parametrize(("month", "day"), [(1, 1), (5, 9), (9, 30), (12, 31)])
+@pytest.mark.parametrize("program", ["openssl", "python"])
+def test_when_a_certificate_begins(tmp_path: Path, program: str, month: int, day: int) -> None:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    code = f"""has_openssl() {{ [[ {program} == openssl ]]; }}
+NOTEBOOK_PYTHON={sys.executable}
+for file; do
+    lines=$(has_time_left "$file" 0) || true
+    if has_begun "$lines"; then echo begun; else echo later; fi
+done"""
+    files = []
+    for year in (datetime.datetime.now(datetime.UTC).year + step for step in (-1, 1)):
+        start = datetime.datetime(year, month, day, 23, 8, 9, tzinfo=datetime.UTC)
+        builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + datetime.timedelta(days=90))
+        files.append(tmp_path / f"{year}.pem")
+        files[-1].write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    assert parts.run(code, *map(str, files)).stdout == b"begun\nlater\n"
 
 
 @pytest.mark.parametrize(
