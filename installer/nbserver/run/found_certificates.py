@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbserver.base.errors import ApprovalError
+from nbserver.base.message import Message, notice
 from nbserver.run import known_certificates
+from nbserver.run.result import Result
 
 
 @dataclass
@@ -54,3 +56,18 @@ class FoundCertificates:
         """Record this run for the certificates that were known before. Raises ApprovalError."""
         if self._same:
             known_certificates.remember(self._path, self._same, self._run, renews=True)
+
+    def exchanged(self, results: Mapping[str, Result]) -> list[Message]:
+        """Return a warning for each host that has another certificate than was known, though this run has not replaced it."""
+        return [
+            notice(
+                "certificate-exchanged",
+                "{name}: this run did not replace the certificate, but the previous run found a different one. If the host was restored "
+                "from a snapshot or a backup from before nbserver rotate, run nbserver rotate again. If you do not know who has replaced "
+                "the certificate, check who can use this host",
+                name=name,
+            )
+            for name, result in results.items()
+            if result.fingerprint and result.steps.get("certificate") == "unchanged"
+            if self._known.get(name.lower(), result.fingerprint) != result.fingerprint
+        ]

@@ -130,6 +130,8 @@ def operate(
             )
             own_servers.after(mode, inventory, hosts, results)
             results = past.in_order(results) if past else {name: results[name] for name in jobs}
+            for warning in certificates.exchanged(results) if mode not in NOT_REMEMBERED else ():
+                warn(warning)
             try:
                 _report(mode, journal, results, view, key)
             finally:

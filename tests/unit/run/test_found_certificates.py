@@ -13,6 +13,10 @@ import pytest
 from nbserver.base.errors import ApprovalError
 from nbserver.run import known_certificates
 from nbserver.run.found_certificates import FoundCertificates
+from tests.unit.run.test_host_run import ended, event
+from tests.unit.run.two_hosts import PRINT, Hosts, hosts
+
+__all__ = ["hosts"]
 
 A = "SHA256:" + "a1" * 32
 B = "SHA256:" + "b2" * 32
@@ -77,3 +81,19 @@ def test_what_was_known_gets_the_run_at_its_end_unless_another_run_has_replaced_
     known_certificates.remember(file.path, {"win1": B}, "run-3")
     certificates.end()
     assert file.entries() == {"win1": (B, "run-3"), "win2": (A, "run-2"), "win3": (A, "run-1")}
+
+
+@pytest.mark.parametrize(("mode", "state", "warned"), [("test", "unchanged", True), ("apply", "unchanged", True), ("apply", "changed", False)])
+def test_another_certificate_that_the_run_has_not_made_is_a_warning(
+    hosts: Hosts, capsys: pytest.CaptureFixture[str], mode: str, state: str, warned: bool
+) -> None:
+    """As after a host was restored from a snapshot from before a rotation. The host `good` is known for the first time."""
+    path = hosts.folder / "nbserver.known"
+    known_certificates.remember(path, {"BAD": A}, "run-1")
+    hosts.bad = lambda started: [started, event(2, state, "certificate"), ended(3, "ok", fingerprint=PRINT)]
+    for expected in (warned, False):
+        results = hosts.apply(mode)
+        assert results["bad"].outcome == "ok"
+        said = capsys.readouterr().err
+        assert said.count("did not replace the certificate") == expected and said.count("nbserver rotate again") == expected, said
+        assert known_certificates.fingerprints(path) == {"bad": PRINT, "good": PRINT}
