@@ -134,6 +134,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
+    warn_of_newer_release
     if ! is_change; then return 0; fi
     write_host_log state=started
     keep_script

@@ -1,5 +1,5 @@
 # ---- prelude: host_log -----------------------------------------------------------------------------
-# Write to the system log which script changes this host, and keep the script.
+# Write to the system log which script changes this host, keep the script, and warn if a newer one was here before.
 
 # A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
 # outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, nothing is written.
@@ -28,5 +28,35 @@ keep_script() {
         warn script-not-kept 'could not save a copy of this script in {folder}: {error}. Fix this error (for example, '\
 'free some disk space), then run nbserver apply again' \
             folder "$RUN_FOLDER" error "${REPLY:-no error output}"
+    fi
+}
+
+# From two workstations with different releases, each run would reverse what the other one has changed.
+warn_of_newer_release() {
+    local first='' newer operator
+    local -i own
+    if [[ $RUN_MODE != @(test|apply) ]] || ! can_read_state; then return 0; fi
+    find_last_run
+    if [[ ! $REPLY ]]; then return 0; fi
+    IFS= read -r first <"$REPLY" || true
+    read_field operator "$first"
+    json_text "$REPLY"
+    operator=$REPLY
+    read_field release "$first"
+    newer=$REPLY
+    release_number "$NB_RELEASE"
+    own=$REPLY
+    release_number "$newer"
+    if ((REPLY <= own)); then return 0; fi
+    warn release-older 'release {newer} of nbserver has made the last change to this host (by {operator}), but this '\
+'script is of release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+        newer "$newer" operator "$operator" own "$NB_RELEASE"
+}
+
+# REPLY: a number that is larger for a newer release; 0 if it is not known.
+release_number() { # RELEASE
+    REPLY=0
+    if [[ $1 =~ ^([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ]]; then
+        REPLY=$(((10#${BASH_REMATCH[1]} * 10000 + 10#${BASH_REMATCH[2]}) * 10000 + 10#${BASH_REMATCH[3]}))
     fi
 }

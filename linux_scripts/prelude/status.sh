@@ -153,12 +153,17 @@ describe_certificate() { # FILE
 
 # REPLY: the run whose events were written last, as JSON; null if there is none.
 read_last_run() {
+    find_last_run
+    if [[ $REPLY ]]; then read_run "$REPLY"; else REPLY=null; fi
+}
+
+# REPLY: the events of the last run that changed this host, without this one; '' if there are none.
+find_last_run() {
     local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
-        if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
+        if [[ -f $file && $file != "$RUN_FOLDER/events.jsonl" && ! $last -nt $file ]]; then last=$file; fi
     done
-    REPLY=null
-    if [[ $last ]]; then read_run "$last"; fi
+    REPLY=$last
 }
 
 # REPLY: the run that left these events, as JSON; null if the first event is not that of a run. A run that has no last

@@ -20,7 +20,7 @@ from nbserver.run.kept_run import kept_run_of
 from nbserver.run.result import Result
 from nbserver.run.transfer import file_of
 
-HOST_RECORD = ("host-log-not-written", "script-not-kept")  # warnings that say nothing about the run itself
+HOST_RECORD = ("host-log-not-written", "release-older", "script-not-kept")  # warnings that say nothing about the run itself
 OWNER = re.compile(r"run ([0-9A-Za-z-]{1,64}),")  # what a script reports about the run that has the host's lock
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import pytest
@@ -33,6 +34,9 @@ def logger(sandbox: Sandbox) -> Sandbox:
 
 def logged(sandbox: Sandbox) -> list[str]:
     return sandbox.run("bash", "-c", "cat /tmp/logged 2>/dev/null; rm -f /tmp/logged", check=False).stdout.decode("ascii").splitlines()
+
+
+OPERATOR = 'anna at "a"'
 
 
 def warnings(done: Run) -> list[str]:
@@ -77,3 +81,20 @@ def test_a_log_that_cannot_be_written_is_a_warning(logger: Sandbox) -> None:
     assert done.outcome == "ok" and warnings(done) == ["host-log-not-written"] * 2
     assert "socket /dev/log: Connection refused" in done.of("warning")[0]["text"]
     assert [event["event"] for event in done.events][:2] == ["started", "warning"]
+
+
+def test_a_script_of_an_older_release_than_the_last_one_is_a_warning(logger: Sandbox) -> None:
+    """On a second workstation, which would reverse what the first one has changed."""
+    first = f"operator {base64.b64encode(OPERATOR.encode()).decode()}\n"
+    assert run(logger, "apply", [STEP], name="first", secrets=first, release="0.10.0").outcome == "ok"
+    for mode, release, expected in (
+        ("test", "0.9.9", ["release-older"]),
+        ("test", "0.10.0", []),
+        ("test", "0.10.1", []),
+        ("apply", "0.9.9", ["release-older"]),
+        ("apply", "0.9.9", []),
+    ):
+        done = run(logger, mode, [STEP], release=release)
+        assert (done.outcome, warnings(done)) == ("ok", expected), (mode, release)
+        if mode == "test" and expected:
+            assert done.of("warning")[0]["values"] == {"newer": "0.10.0", "operator": OPERATOR, "own": "0.9.9"}
