@@ -5,6 +5,7 @@
 
 COMPARED+=("$UNIT_FOLDER/$SERVICE_UNIT")
 SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
+OLD_FILES_REPORTED=''                              # of warn_of_old_files
 FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
 
 compare_unit() {
@@ -27,6 +28,25 @@ compare_unit() {
         differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" 'active' unit "$SERVICE_UNIT"
     elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
         differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' 'reloaded' unit "$SERVICE_UNIT"
+    fi
+}
+
+# Once per run. An update of the distribution replaces the files of OpenSSL and Python, but a server that runs keeps those
+# with which it has started. If something differs, this run or the next apply may restart it.
+warn_of_old_files() {
+    local line file=''
+    if [[ $OLD_FILES_REPORTED || $RUN_DIFFERS == true ]] || ((${#DIFFERENCES[@]})); then return 0; fi
+    OLD_FILES_REPORTED=1
+    read_server_process
+    if ((REPLY == 0)); then return 0; fi
+    {
+        while IFS= read -r line; do
+            if [[ $line == *\ /usr/@(lib*.so*|bin/python3*)' (deleted)' ]]; then file=/${line#*/}; fi
+        done <"/proc/$REPLY/maps"
+    } 2>/dev/null || return 0
+    if [[ $file ]]; then
+        warn server-has-old-files 'the server still uses files that an update of the distribution has replaced, such as '\
+'{path}. Run nbserver restart, which ends kernels' path "${file% (deleted)}"
     fi
 }
 

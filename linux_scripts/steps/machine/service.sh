@@ -8,6 +8,7 @@ step service 'The notebook server is running'
 
 service_test() {
     compare_unit
+    warn_of_old_files
 }
 
 service_apply() {

@@ -12,6 +12,7 @@ service_test() {
     else
         process_test
     fi
+    warn_of_old_files
 }
 
 service_apply() {

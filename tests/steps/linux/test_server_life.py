@@ -158,3 +158,44 @@ def test_whatever_cuts_it_off_the_next_run_completes_it(deployed: Sandbox, mode:
         assert deployed.run("bash", "/tmp/lin1.sh", "envelope", input=envelope.encode(), check=False).returncode != 0
         assert run(deployed, mode, ALL).outcome == "ok"
         assert run(deployed, "restart", ALL).outcome == "ok" and differences(deployed) == [], number
+
+
+OLD_FILES = """
+read_server_process() {{ REPLY=$(</tmp/process); }}
+step old 'a server that has run for long'
+old_test() {{
+    cp "$(ldd /bin/sleep | grep -o '/[^ ]*libc[.]so[^ ]*')" {0}
+    LD_PRELOAD={0} sleep 600 &
+    echo $! >/tmp/process
+    until grep -q '{0}$' /proc/$!/maps; do kill -0 $!; done
+    {1}
+    warn_of_old_files
+    warn_of_old_files
+    kill $!
+}}
+old_apply() {{ return 0; }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "meanwhile", "warned"),
+    [
+        ("/usr/lib/libnb.so.3", "rm {0}", True),
+        ("/usr/lib/libnb.so.3", "cp {0} {0}.new; mv {0}.new {0}", True),
+        ("/usr/lib/libnb.so.3", "true", False),
+        ("/tmp/libnb.so.3", "rm {0}", False),
+        ("/usr/lib/libnb.so.3", "rm {0}; read_server_process() {{ REPLY=0; }}", False),
+        ("/usr/lib/libnb.so.3", "rm {0}; RUN_DIFFERS=true", False),
+        ("/usr/lib/libnb.so.3", "rm {0}; differs other other '' other", False),
+    ],
+)
+def test_a_server_that_uses_files_from_before_an_update_is_a_warning(host: Sandbox, file: str, meanwhile: str, warned: bool) -> None:
+    """Unless something differs: an apply may then restart it."""
+    done = run(host, "test", [OLD_FILES.format(file, meanwhile.format(file))])
+    assert done.outcome == "ok", done.events
+    assert [event["values"] for event in done.of("warning")] == [{"path": file}] * warned
+
+
+def test_the_step_asks_for_files_from_before_an_update(deployed: Sandbox) -> None:
+    done = run(deployed, "test", [*ALL, "warn_of_old_files() { warn asked-here 'asked'; }"])
+    assert [event["step"] for event in done.of("warning") if event["code"] == "asked-here"] == ["service"]
