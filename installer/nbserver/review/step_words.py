@@ -140,7 +140,7 @@ LINUX_MACHINE = {
         "nbserver plan",
     ),
     "python": Words(
-        "Installs the distribution's Python with venv, if missing",
+        "Installs the distribution's Python with venv, if missing. This may upgrade packages that the host already has, such as Python itself",
         "apt list python3-venv, or zypper search -i python3",
         "Remove the packages with apt or zypper",
     ),

@@ -96,15 +96,19 @@ finish_interrupted_dpkg() {
     run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
 
-# REPLY: the packages that would be new. In a simulation, a new package is `Inst NAME (VERSION ...`, an upgrade is
-# `Inst NAME [OLD-VERSION] (VERSION ...`.
+# REPLY: the packages that would be new. UPGRADED: those that would be upgraded. In a simulation, a new package is
+# `Inst NAME (VERSION ...`, an upgrade is `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
     local -i code=0
-    OUTPUT=()
+    OUTPUT=() UPGRADED=()
     while IFS= read -r line; do
         OUTPUT+=("$line")
-        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then
+            plan+=" ${BASH_REMATCH[1]}"
+        elif [[ $line =~ ^Inst\ ([^ ]+)\ \[([^ ]+)\]\ \(([^ ]+) ]]; then
+            UPGRADED+=("${BASH_REMATCH[1]} (${BASH_REMATCH[2]} to ${BASH_REMATCH[3]})")
+        fi
     done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then

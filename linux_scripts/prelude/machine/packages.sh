@@ -8,6 +8,7 @@ PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this 
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 UNFINISHED_IS_REPORTED=''                          # of warn_of_unfinished_packages
 INSTALLED=()                                       # of keep_installed
+UPGRADED=()                                        # of read_new_packages: NAME (OLD-VERSION to NEW-VERSION)
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
@@ -84,6 +85,7 @@ install_packages() { # NAME...
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
     assert_plan_is_known "$REPLY" "${missing[@]}"
+    warn_of_upgrades "$REPLY"
     if [[ $REPLY ]]; then
         for name in $REPLY; do new+=("$name"); done
         keep_installed "${new[@]}"
@@ -91,6 +93,17 @@ install_packages() { # NAME...
     fi
     report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+# A new package may need a newer version of another one. REPLY: PLAN.
+warn_of_upgrades() { # PLAN
+    local all
+    if ((${#UPGRADED[@]})); then
+        printf -v all '%s, ' "${UPGRADED[@]}"
+        warn packages-upgraded 'the installation also upgrades these packages, which undo does not reverse: {packages}' \
+            packages "${all%, }"
+    fi
+    REPLY=$1
 }
 
 # What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.

@@ -51,7 +51,7 @@ refresh_with_zypper() {
     fi
 }
 
-# REPLY: the packages that would be new.
+# REPLY: the packages that would be new. UPGRADED: those that would be upgraded.
 read_new_packages_zypper() { # NAME...
     local -i code=0
     read_plan_of_zypper to-install < <(
@@ -70,16 +70,24 @@ read_new_packages_zypper() { # NAME...
     esac
 }
 
-# Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.
+# Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install>, <to-upgrade>, or
+# <to-remove>. UPGRADED: the packages in <to-upgrade>.
 read_plan_of_zypper() { # to-install|to-remove
-    local line plan='' inside=''
+    local line plan='' inside='' name old
+    UPGRADED=()
     while IFS= read -r line; do
-        case $line in
-            *"<$1>"*) inside=1 ;;
-            *"</$1>"*) inside='' ;;
-        esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then
-            plan+=" ${BASH_REMATCH[1]}"
+        if [[ $line =~ \<(/?)(to-[a-z-]+)\> ]]; then
+            inside=''
+            if [[ ! ${BASH_REMATCH[1]} ]]; then inside=${BASH_REMATCH[2]}; fi
+        fi
+        if [[ ! $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then continue; fi
+        name=${BASH_REMATCH[1]}
+        if [[ $inside == "$1" ]]; then
+            plan+=" $name"
+        elif [[ $inside == to-upgrade ]]; then
+            old=unknown
+            if [[ $line =~ \ edition-old=\"([^\"]+)\" ]]; then old=${BASH_REMATCH[1]}; fi
+            if [[ $line =~ \ edition=\"([^\"]+)\" ]]; then UPGRADED+=("$name ($old to ${BASH_REMATCH[1]})"); fi
         fi
     done
     REPLY=$plan

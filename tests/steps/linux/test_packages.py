@@ -21,7 +21,7 @@ packages_test() { read_system; compare_system_packages nb-top; }
 packages_apply() { install_packages nb-top; }
 """
 PACKAGES = {
-    "nb-top": "Depends: nb-below",
+    "nb-top": "Depends: nb-below (>= 1.0)",
     "nb-below": "Description: x",
     "nb-other": "Depends: nb-below",
     "nb-broken": "Description: x",
@@ -128,6 +128,18 @@ def test_what_was_there_stays(host: Sandbox) -> None:
     assert [line["key"] for line in record(host)] == ["apt nb-top"]
     assert run(host, "undo", [STEP]).outcome == "ok"
     assert "nb-below" in installed(host) and "nb-top" not in installed(host)
+
+
+def test_what_an_installation_upgrades_is_a_warning(host: Sandbox) -> None:
+    """Undo does not bring back the earlier version."""
+    older = """cd /tmp; dpkg-deb --raw-extract /srv/repository/nb-below.deb older; sed -i 's/^Version: .*/Version: 0.9-1/' older/DEBIAN/control
+    dpkg-deb --root-owner-group --build older older.deb; dpkg --install older.deb"""
+    host.run("bash", "-ec", older)
+    done = run(host, "apply", [STEP])
+    assert done.outcome == "ok" and [line["key"] for line in record(host)] == ["apt nb-top"], words(done)
+    (warned,) = done.of("warning")
+    assert (warned["code"], warned["values"]) == ("packages-upgraded", {"packages": "nb-below (0.9-1 to 1.0)"})
+    assert run(host, "undo", [STEP]).outcome == "ok" and "nb-below" in installed(host)
 
 
 def test_what_nothing_needs_stays_on_a_host_that_removes_it(host: Sandbox) -> None:

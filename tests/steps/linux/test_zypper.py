@@ -11,6 +11,7 @@ import pytest
 
 from tests.boxes.linux.base import LinuxBase
 from tests.linux.fixtures import Run, record, run
+from tests.linux.parts import run as run_parts
 from tests.linux.sandbox import Sandbox
 
 ZYPPER = ("zypper", "--non-interactive")
@@ -182,3 +183,30 @@ def test_what_undo_could_not_remove_is_not_installed(host: Sandbox) -> None:
     (failed,) = done.of("failed")
     assert "zypper cannot determine what to install for python311 (exit code 4; see man zypper)" in failed["text"]
     assert installed(host) == before and not host.exists("/var/lib/nbserver/state/record.jsonl")
+
+
+PLAN = """<?xml version='1.0'?>
+<stream>
+<install-summary download-size="1" space-usage-diff="1" packages-to-change="4">
+<to-upgrade>
+<solvable type="package" name="libone" edition="1.2-3" arch="x86_64" edition-old="1.1-2" arch-old="x86_64"/>
+<solvable type="patch" name="a-patch" edition="2" arch="noarch"/>
+<solvable type="package" name="two" edition="5" arch="noarch" edition-old="4" arch-old="noarch"/>
+</to-upgrade>
+<to-install>
+<solvable type="package" name="python311" edition="3.11.10-1" arch="x86_64"/>
+<solvable type="package" name="libtwo" edition="1" arch="x86_64"/>
+</to-install>
+<to-remove>
+<solvable type="package" name="three" edition="1" arch="x86_64"/>
+</to-remove>
+</install-summary>
+</stream>
+"""
+
+
+@pytest.mark.parametrize(("part", "names"), [("to-install", " python311 libtwo"), ("to-remove", " three")])
+def test_a_plan_names_what_is_new_removed_and_upgraded(part: str, names: str) -> None:
+    code = 'read_plan_of_zypper "$1"; printf "%s\\n" "$REPLY" "${UPGRADED[@]}"'
+    done = run_parts(code, part, input=PLAN.encode())
+    assert done.stdout.decode().splitlines() == [names, "libone (1.1-2 to 1.2-3)", "two (4 to 5)"]
