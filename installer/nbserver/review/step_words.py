@@ -145,8 +145,8 @@ LINUX_MACHINE = {
         "Remove the packages with apt or zypper",
     ),
     "packages": Words(
-        "Creates a virtual environment in /opt/nbserver with exactly the packages of the lock; with packages.source = "
-        '"distribution", installs the distribution\'s own packages. packages.source is {packages_source}',
+        "Creates a virtual environment in /opt/nbserver with exactly the packages of the lock, and the pip of the distribution's Python; "
+        'with packages.source = "distribution", installs the distribution\'s own packages. packages.source is {packages_source}',
         "nbserver.lock in /opt/nbserver/env-...",
         "Remove the folder /opt/nbserver/env-..., or the packages",
     ),
@@ -190,7 +190,7 @@ LINUX_USER = {
     ),
     "python": Words("Nothing. Requires a Python with venv that is already on the host", "nbserver plan"),
     "packages": Words(
-        "Creates a virtual environment in ~/.local/share/nbserver with exactly the packages of the lock",
+        "Creates a virtual environment in ~/.local/share/nbserver with exactly the packages of the lock, and the pip of the host's Python",
         "nbserver.lock in ~/.local/share/nbserver/env-...",
         "Remove the folder ~/.local/share/nbserver/env-...",
     ),

@@ -1,8 +1,9 @@
 # ---- step: service ---------------------------------------------------------------------------------
 # Run the notebook server as a service that starts with the system.
 
-# It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
-# the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
+# It is a unit of systemd, which runs as the user of the service and can write in two folders of the host only: its own
+# and that of the notebooks. Its /tmp, /var/tmp, and /dev/shm are empty at each start, and systemd removes them when it
+# stops. `systemd-analyze security nbserver` shows what it cannot do.
 
 step service 'The notebook server is running'
 
