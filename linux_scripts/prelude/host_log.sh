@@ -48,8 +48,8 @@ warn_of_newer_release() {
     own=$REPLY
     release_number "$newer"
     if ((REPLY <= own)); then return 0; fi
-    warn release-older 'release {newer} of nbserver has made the last change to this host (by {operator}), but this '\
-'script is of release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+    warn release-older 'release {newer} of nbserver made the last change to this host (by {operator}), but this '\
+'script is from release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
         newer "$newer" operator "$operator" own "$NB_RELEASE"
 }
 

@@ -46,7 +46,7 @@ warn_of_old_files() {
     } 2>/dev/null || return 0
     if [[ $file ]]; then
         warn server-has-old-files 'the server still uses files that an update of the distribution has replaced, such as '\
-'{path}. Run nbserver restart, which ends kernels' path "${file% (deleted)}"
+'{path}. To use the new files, run nbserver restart, which ends kernels' path "${file% (deleted)}"
     fi
 }
 
