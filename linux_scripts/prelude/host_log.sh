@@ -1,5 +1,5 @@
 # ---- prelude: host_log -----------------------------------------------------------------------------
-# Write to the system log which script changes this host, keep the script, and warn if a newer one was here before.
+# Write to the system log which script changes this host, and keep the script.
 
 # A line that begins a run has the hash of the script and of the sender's evidence; the one that ends it has the
 # outcome. Neither undo nor nbserver removes them. Without a system log, as in most containers, nothing is written.

@@ -31,8 +31,8 @@ compare_unit() {
     fi
 }
 
-# Once per run. An update of the distribution replaces the files of OpenSSL and Python, but a server that runs keeps those
-# with which it has started. If something differs, this run or the next apply may restart it.
+# Once per run. An update of the distribution replaces the files of OpenSSL and Python, but a server that runs keeps
+# those with which it has started. If something differs, this run or the next apply may restart it.
 warn_of_old_files() {
     local line file=''
     if [[ $OLD_FILES_REPORTED || $RUN_DIFFERS == true ]] || ((${#DIFFERENCES[@]})); then return 0; fi
@@ -45,8 +45,8 @@ warn_of_old_files() {
         done <"/proc/$REPLY/maps"
     } 2>/dev/null || return 0
     if [[ $file ]]; then
-        warn server-has-old-files 'the server still uses files that an update of the distribution has replaced, such as '\
-'{path}. To use the new files, run nbserver restart, which ends kernels' path "${file% (deleted)}"
+        warn server-has-old-files 'the server still uses files that an update of the distribution has replaced, such '\
+'as {path}. To use the new files, run nbserver restart, which ends kernels' path "${file% (deleted)}"
     fi
 }
 

@@ -45,10 +45,11 @@ has_openssl() {
     type -P openssl >/dev/null
 }
 
-# Print the fingerprint of a certificate file, and when the certificate begins. Whether it is valid for SECONDS more. The
-# program replaces the subshell of the caller.
+# Print the fingerprint of a certificate file, and when the certificate begins. Whether it is valid for SECONDS more.
+# The program replaces the subshell of the caller.
 has_time_left() { # FILE SECONDS
-    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -startdate -checkend "$2" 2>/dev/null; fi
+    local -a options=(-noout -fingerprint -sha256 -startdate)
+    if has_openssl; then exec openssl x509 -in "$1" "${options[@]}" -checkend "$2" 2>/dev/null; fi
     exec "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
 }
 

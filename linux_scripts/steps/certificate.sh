@@ -2,8 +2,8 @@
 # Create a certificate for the server; only root and the service can read its private key.
 
 # It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
-# key never leaves the host. A new certificate is created 30 days before this one expires, when the names change, or if it
-# is not valid yet.
+# key never leaves the host. A new certificate is created 30 days before this one expires, when the names change, or if
+# it is not valid yet.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem

@@ -27,7 +27,7 @@ WRAPPED = set(
 # Where functions stand in a condition, errexit is off in all of them: only those that ask, or that return on every failure.
 IN_CONDITIONS = re.compile(
     r"(has|is|can|hold|check)_\w+$|take_hold$|restore_file$|problem$|run_program$|stop_process$|run_apt$|finish_interrupted_dpkg$|run_zypper$|undo_line$|read_others$|write_record$|json_string$|fingerprint_of$|stop_unit$|reset_failed_unit$|forget_files$|fail$|write_event$|differs$|difference$|"
-    r"stop_service$|launch_process$|save_server$|switch_to$|bring_back_files$|start_saved_\w+$|prove_restored$|remove_environment$|remove_line$|restore_folder$|return_environment$|remove_aside$|remove_unused$|end_lingering$|for_page$|write_first_page$"
+    r"stop_service$|launch_process$|save_server$|switch_to$|bring_back_files$|replace_whole$|adapt_saved_unit$|start_saved_\w+$|prove_restored$|remove_environment$|remove_line$|restore_folder$|return_environment$|remove_aside$|remove_unused$|end_lingering$|for_page$|write_first_page$"
 )
 
 
@@ -140,7 +140,7 @@ def restoring_sees_every_failure(files: Files) -> Iterator[str]:
     """Undo calls these in a condition, so errexit is off: every command but the last one says what happens when it fails."""
     for name, body in functions(files).items():
         if not re.match(
-            r"restore_|switch_to$|bring_back_files$|start_saved_|save_server$|remove_(environment|line|aside|unused)$|return_environment$",
+            r"restore_|switch_to$|bring_back_files$|replace_whole$|adapt_saved_|start_saved_|save_server$|remove_(environment|line|aside|unused)$|return_environment$",
             name,
         ):
             continue

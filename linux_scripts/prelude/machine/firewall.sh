@@ -42,13 +42,17 @@ has_open_port() { # PORT ADDRESS
 # ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
 # not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
 assert_no_other_rule() { # PORT ADDRESS
-    local line words
+    local line words rest
     if [[ $FIREWALL != ufw ]]; then return 0; fi
     ufw_words "$1" "$2"
     words=${REPLY#allow }
     while IFS= read -r line; do
-        if [[ "$line " == "ufw "@(allow|deny|reject|limit)?(" log"|" log-all")" $words "* ||
-            "$line " == "ufw "@(deny|reject)?(" log"|" log-all")" "@("$1"|"$1/tcp"|"${words% proto tcp}")" "* ]]; then
+        if [[ ! $line =~ ^ufw\ ([a-z]+)\ (log\ |log-all\ )?(.*)$ ]]; then continue; fi
+        rest="${BASH_REMATCH[3]} "
+        if [[ ${BASH_REMATCH[1]} == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")' '* ]]; then
+            rest="$words "
+        fi
+        if [[ $rest == "$words "* ]]; then
             fail port-denied 'ufw has the rule "{rule}", which contradicts a rule for TCP port {port} from {address}. '\
 'Delete it with ufw delete, or set skip = ["firewall"] in the inventory, then try again' \
                 rule "$line" port "$1" address "$2"

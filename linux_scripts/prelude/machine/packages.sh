@@ -100,7 +100,8 @@ warn_of_upgrades() { # PLAN
     local all
     if ((${#UPGRADED[@]})); then
         printf -v all '%s, ' "${UPGRADED[@]}"
-        warn packages-upgraded 'the installation also upgrades these packages, which undo does not reverse: {packages}' \
+        warn packages-upgraded \
+            'the installation also upgrades these packages, which undo does not reverse: {packages}' \
             packages "${all%, }"
     fi
     REPLY=$1

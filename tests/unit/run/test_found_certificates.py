@@ -83,7 +83,9 @@ def test_what_was_known_gets_the_run_at_its_end_unless_another_run_has_replaced_
     assert file.entries() == {"win1": (B, "run-3"), "win2": (A, "run-2"), "win3": (A, "run-1")}
 
 
-@pytest.mark.parametrize(("mode", "state", "warned"), [("test", "unchanged", True), ("apply", "unchanged", True), ("apply", "changed", False)])
+@pytest.mark.parametrize(
+    ("mode", "state", "warned"), [("test", "unchanged", True), ("apply", "unchanged", True), ("apply", "changed", False)]
+)
 def test_another_certificate_that_the_run_has_not_made_is_a_warning(
     hosts: Hosts, capsys: pytest.CaptureFixture[str], mode: str, state: str, warned: bool
 ) -> None:
