@@ -29,71 +29,71 @@
 #   866  events                 Report events: lines of JSON, which are the only output of this script.
 #   951  findings               Report in mode check which requirements this host meets, one finding for each.
 #  1016  host_log               Write to the system log which script changes this host, and keep the script.
-#  1049  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1187  lock                   Allow only one run at a time to change this host.
-#  1239  left_program           Stop a program that an interrupted run left running.
-#  1300  record                 Record the previous state of everything that is changed, and restore it.
-#  1449  programs               Run other programs until they exit, and report their output.
-#  1606  paths                  Open folders without following links, and find out who could replace them.
-#  1768  locations              Decide which folders may be used, for notebooks and for nbserver itself.
-#  1847  folders                Create folders, and set who may use them.
-#  1931  files                  Write text files, and restore the files that were replaced.
-#  2024  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
-#  2092  data_folders           Create the notebook folder; undo removes it only if it is empty.
-#  2137  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2270  files_of_service       Keep the user of the service at undo as long as files belong to it.
-#  2328  service_access         Give the service access to the notebook folder, and remove this access at undo.
-#  2450  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2653  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2830  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  2984  zypper                 Run zypper, without questions.
-#  3115  units                  Install and remove units of systemd.
-#  3208  service_unit           Compare the unit of the notebook server, and install it.
-#  3396  service                Find out what the unit of the notebook server does.
-#  3495  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3637  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3704  certificate_program    Create a certificate with OpenSSL.
-#  3712  starter                Define the Python program that starts the notebook server.
-#  3947  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4038  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4111  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4199  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4261  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4331  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4375  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4408  installed_files        Compare the files of the environment with those that were installed.
-#  4556  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4618  environment            Create the virtual environment, and install the packages of the lock in it.
-#  4843  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  4868  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5005  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5246  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5412  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5490  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5678  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  5969  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6168  server_life            Restart or stop the installed server: modes restart and stop.
-#  6302  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6431  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6563  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6609  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  6944  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7052  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7087  server_log             Send the log of the notebook server: mode logs.
-#  7156  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  1079  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1217  lock                   Allow only one run at a time to change this host.
+#  1269  left_program           Stop a program that an interrupted run left running.
+#  1330  record                 Record the previous state of everything that is changed, and restore it.
+#  1479  programs               Run other programs until they exit, and report their output.
+#  1636  paths                  Open folders without following links, and find out who could replace them.
+#  1809  locations              Decide which folders may be used, for notebooks and for nbserver itself.
+#  1888  folders                Create folders, and set who may use them.
+#  1972  files                  Write text files, and restore the files that were replaced.
+#  2065  state_folder           Create the folder with the data for undo, or check that nobody else could write to it.
+#  2133  data_folders           Create the notebook folder; undo removes it only if it is empty.
+#  2178  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2311  files_of_service       Keep the user of the service at undo as long as files belong to it.
+#  2369  service_access         Give the service access to the notebook folder, and remove this access at undo.
+#  2491  users                  Create the user of the service, and refuse an account that could do more than it should.
+#  2700  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2891  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  3049  zypper                 Run zypper, without questions.
+#  3188  units                  Install and remove units of systemd.
+#  3281  service_unit           Compare the unit of the notebook server, and install it.
+#  3490  service                Find out what the unit of the notebook server does.
+#  3616  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3779  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3864  certificate_program    Create a certificate with OpenSSL.
+#  3872  starter                Define the Python program that starts the notebook server.
+#  4111  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4202  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4275  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4363  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4425  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4495  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4539  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4572  installed_files        Compare the files of the environment with those that were installed.
+#  4720  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4782  environment            Create the virtual environment, and install the packages of the lock in it.
+#  5016  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  5041  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5178  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5419  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5585  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5663  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5851  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6148  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6352  server_life            Restart or stop the installed server: modes restart and stop.
+#  6486  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6615  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6747  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6793  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  7128  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7236  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7271  server_log             Send the log of the notebook server: mode logs.
+#  7340  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7195  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7229  python                 Install Python from the distribution.
-#  7287  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7358  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7371  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7390  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7498  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7698  service                Run the notebook server as a service that starts with the system.
-#  7837  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  7904  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8056  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8147  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7379  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7413  python                 Install Python from the distribution.
+#  7471  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7542  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7555  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7574  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7688  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7888  service                Run the notebook server as a service that starts with the system.
+#  8029  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  8097  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8249  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8340  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1046,6 +1046,36 @@ keep_script() {
     fi
 }
 
+# From two workstations with different releases, each run would reverse what the other one has changed.
+warn_of_newer_release() {
+    local first='' newer operator
+    local -i own
+    if [[ $RUN_MODE != @(test|apply) ]] || ! can_read_state; then return 0; fi
+    find_last_run
+    if [[ ! $REPLY ]]; then return 0; fi
+    IFS= read -r first <"$REPLY" || true
+    read_field operator "$first"
+    json_text "$REPLY"
+    operator=$REPLY
+    read_field release "$first"
+    newer=$REPLY
+    release_number "$NB_RELEASE"
+    own=$REPLY
+    release_number "$newer"
+    if ((REPLY <= own)); then return 0; fi
+    warn release-older 'release {newer} of nbserver made the last change to this host (by {operator}), but this '\
+'script is from release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+        newer "$newer" operator "$operator" own "$NB_RELEASE"
+}
+
+# REPLY: a number that is larger for a newer release; 0 if it is not known.
+release_number() { # RELEASE
+    REPLY=0
+    if [[ $1 =~ ^([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4}) ]]; then
+        REPLY=$(((10#${BASH_REMATCH[1]} * 10000 + 10#${BASH_REMATCH[2]}) * 10000 + 10#${BASH_REMATCH[3]}))
+    fi
+}
+
 # ---- prelude: envelope -----------------------------------------------------------------------------
 # Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
 
@@ -1751,11 +1781,22 @@ check_folder_mode() { # PATH FOLDER MODE GROUP
 # Whether the group of a folder is one user alone: it has the name of the owner, or is the group of the service, and has
 # no other members. The folder must not have an access list.
 is_own_group() { # FOLDER
-    local user='' group='' members=''
+    local user='' group='' members='' number=''
     IFS=/ read -r user group < <(exec stat --dereference --format=%U/%G -- "$1") || true
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
-    IFS=: read -r _ _ _ members < <(exec getent group "$group") || true
-    [[ ! $members || $members == "$group" ]] && ! has_access_list "$1"
+    IFS=: read -r _ _ number members < <(exec getent group "$group") || true
+    if [[ $members && $members != "$group" ]]; then return 1; fi
+    read_primary_member "$number" "$group"
+    [[ ! $REPLY ]] && ! has_access_list "$1"
+}
+
+# REPLY: another user than this one whose primary group it is, or ''. The list of members of a group lacks these users.
+read_primary_member() { # GROUP-NUMBER USER
+    local user group
+    REPLY=''
+    while IFS=: read -r user _ _ group _; do
+        if [[ $group == "$1" && $user != "$2" ]]; then REPLY=$user; fi
+    done < <(exec getent passwd)
 }
 
 # Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.
@@ -2565,13 +2606,19 @@ assert_account_number_unique() { # NAME
 
 # Members of the group could read the key of the server.
 assert_no_members() { # NAME
-    local members=''
-    IFS=: read -r _ _ _ members < <(exec getent group "$1") || true
+    local members='' number=''
+    IFS=: read -r _ _ number members < <(exec getent group "$1") || true
     if [[ ${members//"$1"/} == *[!,]* ]]; then
         fail account-group-members 'these users are in the group {group}, so they could read the private key of the '\
 'notebook server: {members}. Remove each of them with gpasswd --delete USER {group}, then try again. To let them read '\
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
+    fi
+    read_primary_member "$number" "$1"
+    if [[ $REPLY ]]; then
+        fail account-group-primary 'the primary group of the user {user} is {group}, so this user could read the '\
+'private key of the notebook server. Run usermod --gid OTHER_GROUP {user}, then try again' \
+            user "$REPLY" group "$1"
     fi
 }
 
@@ -2660,6 +2707,7 @@ PACKAGE_MANAGER=''                                 # apt, zypper, or '' if this 
 PACKAGES_ARE_FRESH=''                              # the lists of packages were refreshed in this run
 UNFINISHED_IS_REPORTED=''                          # of warn_of_unfinished_packages
 INSTALLED=()                                       # of keep_installed
+UPGRADED=()                                        # of read_new_packages: NAME (OLD-VERSION to NEW-VERSION)
 declare -A PACKAGES=()                             # name -> installed version, or ''
 declare -A PACKAGE_TRACES=()                       # name -> 1 if any part of it is installed
 
@@ -2736,6 +2784,7 @@ install_packages() { # NAME...
     refresh_packages
     "read_new_packages_$PACKAGE_MANAGER" "${missing[@]}"
     assert_plan_is_known "$REPLY" "${missing[@]}"
+    warn_of_upgrades "$REPLY"
     if [[ $REPLY ]]; then
         for name in $REPLY; do new+=("$name"); done
         keep_installed "${new[@]}"
@@ -2743,6 +2792,18 @@ install_packages() { # NAME...
     fi
     report_start installing-packages 'Installing {packages}' packages "${missing[*]}"
     "install_with_$PACKAGE_MANAGER" "${missing[@]}"
+}
+
+# A new package may need a newer version of another one. REPLY: PLAN.
+warn_of_upgrades() { # PLAN
+    local all
+    if ((${#UPGRADED[@]})); then
+        printf -v all '%s, ' "${UPGRADED[@]}"
+        warn packages-upgraded \
+            'the installation also upgrades these packages, which undo does not reverse: {packages}' \
+            packages "${all%, }"
+    fi
+    REPLY=$1
 }
 
 # What is not recorded, undo would leave. Only packages of which a part is installed can be missing from a plan.
@@ -2925,15 +2986,19 @@ finish_interrupted_dpkg() {
     run_program --to-its-end env "${APT_ENVIRONMENT[@]}" dpkg --configure -a --force-confdef --force-confold
 }
 
-# REPLY: the packages that would be new. In a simulation, a new package is `Inst NAME (VERSION ...`, an upgrade is
-# `Inst NAME [OLD-VERSION] (VERSION ...`.
+# REPLY: the packages that would be new. UPGRADED: those that would be upgraded. In a simulation, a new package is
+# `Inst NAME (VERSION ...`, an upgrade is `Inst NAME [OLD-VERSION] (VERSION ...`.
 read_new_packages_apt() { # NAME...
     local line plan=''
     local -i code=0
-    OUTPUT=()
+    OUTPUT=() UPGRADED=()
     while IFS= read -r line; do
         OUTPUT+=("$line")
-        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then plan+=" ${BASH_REMATCH[1]}"; fi
+        if [[ $line =~ ^Inst\ ([^ ]+)\ \( ]]; then
+            plan+=" ${BASH_REMATCH[1]}"
+        elif [[ $line =~ ^Inst\ ([^ ]+)\ \[([^ ]+)\]\ \(([^ ]+) ]]; then
+            UPGRADED+=("${BASH_REMATCH[1]} (${BASH_REMATCH[2]} to ${BASH_REMATCH[3]})")
+        fi
     done < <(apt-get --simulate --quiet --yes "${KEEP_UNUSED[@]}" --no-install-recommends install -- "$@" 2>&1)
     wait "$!" || code=$?
     if ((code)); then
@@ -3034,7 +3099,7 @@ refresh_with_zypper() {
     fi
 }
 
-# REPLY: the packages that would be new.
+# REPLY: the packages that would be new. UPGRADED: those that would be upgraded.
 read_new_packages_zypper() { # NAME...
     local -i code=0
     read_plan_of_zypper to-install < <(
@@ -3053,16 +3118,24 @@ read_new_packages_zypper() { # NAME...
     esac
 }
 
-# Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install> or <to-remove>.
+# Read zypper's plan in XML from standard input: one <solvable> per line, within <to-install>, <to-upgrade>, or
+# <to-remove>. UPGRADED: the packages in <to-upgrade>.
 read_plan_of_zypper() { # to-install|to-remove
-    local line plan='' inside=''
+    local line plan='' inside='' name old
+    UPGRADED=()
     while IFS= read -r line; do
-        case $line in
-            *"<$1>"*) inside=1 ;;
-            *"</$1>"*) inside='' ;;
-        esac
-        if [[ $inside && $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then
-            plan+=" ${BASH_REMATCH[1]}"
+        if [[ $line =~ \<(/?)(to-[a-z-]+)\> ]]; then
+            inside=''
+            if [[ ! ${BASH_REMATCH[1]} ]]; then inside=${BASH_REMATCH[2]}; fi
+        fi
+        if [[ ! $line =~ \<solvable\ type=\"package\"\ name=\"([^\"]+)\" ]]; then continue; fi
+        name=${BASH_REMATCH[1]}
+        if [[ $inside == "$1" ]]; then
+            plan+=" $name"
+        elif [[ $inside == to-upgrade ]]; then
+            old=unknown
+            if [[ $line =~ \ edition-old=\"([^\"]+)\" ]]; then old=${BASH_REMATCH[1]}; fi
+            if [[ $line =~ \ edition=\"([^\"]+)\" ]]; then UPGRADED+=("$name ($old to ${BASH_REMATCH[1]})"); fi
         fi
     done
     REPLY=$plan
@@ -3212,6 +3285,7 @@ BEFORE_UNDO+=(stop_recorded_units)
 
 COMPARED+=("$UNIT_FOLDER/$SERVICE_UNIT")
 SERVER_STARTED=''                                  # when this run started the server, in seconds since 1970
+OLD_FILES_REPORTED=''                              # of warn_of_old_files
 FAILED_PROCESS=0                                   # of has_unit_failed: the process that failed last
 
 compare_unit() {
@@ -3234,6 +3308,25 @@ compare_unit() {
         differs unit-not-active 'unit {unit}' "${UNIT[ActiveState]:-}" 'active' unit "$SERVICE_UNIT"
     elif [[ ${UNIT[NeedDaemonReload]:-} == yes ]]; then
         differs unit-not-reloaded 'unit {unit}' 'changed on disk, but not reloaded' 'reloaded' unit "$SERVICE_UNIT"
+    fi
+}
+
+# Once per run. An update of the distribution replaces the files of OpenSSL and Python, but a server that runs keeps
+# those with which it has started. If something differs, this run or the next apply may restart it.
+warn_of_old_files() {
+    local line file=''
+    if [[ $OLD_FILES_REPORTED || $RUN_DIFFERS == true ]] || ((${#DIFFERENCES[@]})); then return 0; fi
+    OLD_FILES_REPORTED=1
+    read_server_process
+    if ((REPLY == 0)); then return 0; fi
+    {
+        while IFS= read -r line; do
+            if [[ $line == *\ /usr/@(lib*.so*|bin/python3*)' (deleted)' ]]; then file=/${line#*/}; fi
+        done <"/proc/$REPLY/maps"
+    } 2>/dev/null || return 0
+    if [[ $file ]]; then
+        warn server-has-old-files 'the server still uses files that an update of the distribution has replaced, such '\
+'as {path}. To use the new files, run nbserver restart, which ends kernels' path "${file% (deleted)}"
     fi
 }
 
@@ -3280,6 +3373,7 @@ has_enabled_unit() {
 # Restore the unit of the previous server, and start it. Called before "||".
 start_saved_unit() { # FOLDER
     restore_file "$UNIT_FOLDER/$SERVICE_UNIT" "$1/$SERVICE_UNIT" || return "$?"
+    adapt_saved_unit "$1" || return "$?"
     run_program "${SYSTEMCTL[@]}" daemon-reload || return "$?"
     note_start
     run_program "${SYSTEMCTL[@]}" enable -- "$SERVICE_UNIT" || return "$?"
@@ -3410,6 +3504,33 @@ start_saved_service() { # FOLDER
     start_saved_unit "$1"
 }
 
+# A rollback keeps the present port, which may need other rights than that of then. Called before "||".
+adapt_saved_unit() { # FOLDER
+    local file=$UNIT_FOLDER/$SERVICE_UNIT text='' has_right='' needs_right=''
+    if [[ $1 != "$PREVIOUS_FOLDER" ]]; then return 0; fi
+    IFS= read -r -d '' text <"$file" || true
+    if [[ $text == *$'\n'AmbientCapabilities=* ]]; then has_right=1; fi
+    if ((NB_NOTEBOOK_PORT < 1024)); then needs_right=1; fi
+    if [[ $has_right == "$needs_right" ]]; then return 0; fi
+    with_present_rights "$text"
+    replace_whole "$file" "$PROGRAM_OWNER" 644 "$REPLY"
+}
+
+# REPLY: the text of a unit with the rights that the port needs.
+with_present_rights() { # TEXT
+    local line text='' rights
+    rights_section
+    rights=$REPLY
+    while IFS= read -r line; do
+        case $line in
+            CapabilityBoundingSet=*) text+=$rights$'\n' ;;
+            AmbientCapabilities=* | PrivateUsers=*) ;;
+            *) text+=$line$'\n' ;;
+        esac
+    done < <(printf %s "$1")
+    REPLY=$text
+}
+
 is_unit() {
     return 0
 }
@@ -3533,6 +3654,27 @@ has_open_port() { # PORT ADDRESS
     esac
 }
 
+# ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
+# not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
+assert_no_other_rule() { # PORT ADDRESS
+    local line words rest
+    if [[ $FIREWALL != ufw ]]; then return 0; fi
+    ufw_words "$1" "$2"
+    words=${REPLY#allow }
+    while IFS= read -r line; do
+        if [[ ! $line =~ ^ufw\ ([a-z]+)\ (log\ |log-all\ )?(.*)$ ]]; then continue; fi
+        rest="${BASH_REMATCH[3]} "
+        if [[ ${BASH_REMATCH[1]} == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")' '* ]]; then
+            rest="$words "
+        fi
+        if [[ $rest == "$words "* ]]; then
+            fail port-denied 'ufw has the rule "{rule}", which contradicts a rule for TCP port {port} from {address}. '\
+'Delete it with ufw delete, or set skip = ["firewall"] in the inventory, then try again' \
+                rule "$line" port "$1" address "$2"
+        fi
+    done < <(exec ufw show added 2>/dev/null)
+}
+
 # Kind firewall_port: the key is ufw PORT ADDRESS, or firewalld PORT ADDRESS ZONE. Before release 0.7.0, it had no zone.
 # The rule may have been in effect only until the next start of firewalld (`now`), or only after it (`permanent`).
 open_port() { # PORT ADDRESS
@@ -3638,7 +3780,7 @@ firewalld_words() { # PORT ADDRESS
 # Read certificates with OpenSSL or Python, also the one that the server presents.
 
 # Without openssl, Python's cryptography is used, which is a package of the notebook server.
-# Both print `Fingerprint=HEX`, and succeed if the certificate is valid for long enough.
+# Both print `Fingerprint=HEX` and `notBefore=DATE`, and succeed if the certificate is valid for long enough.
 
 READ_WITH_PYTHON='
 import datetime, sys
@@ -3647,6 +3789,7 @@ from cryptography.hazmat.primitives import hashes
 
 certificate = x509.load_pem_x509_certificate(open(sys.argv[1], "rb").read())
 print("Fingerprint=" + certificate.fingerprint(hashes.SHA256()).hex())
+print(certificate.not_valid_before_utc.strftime("notBefore=%b %d %H:%M:%S %Y GMT"))
 seconds = datetime.timedelta(0, int(sys.argv[2]))
 sys.exit(certificate.not_valid_after_utc <= datetime.datetime.now(datetime.timezone.utc) + seconds)
 '
@@ -3680,11 +3823,28 @@ has_openssl() {
     type -P openssl >/dev/null
 }
 
-# Print the fingerprint of a certificate file. Whether the certificate is valid for SECONDS more. The program replaces
-# the subshell of the caller.
+# Print the fingerprint of a certificate file, and when the certificate begins. Whether it is valid for SECONDS more.
+# The program replaces the subshell of the caller.
 has_time_left() { # FILE SECONDS
-    if has_openssl; then exec openssl x509 -in "$1" -noout -fingerprint -sha256 -checkend "$2" 2>/dev/null; fi
+    local -a options=(-noout -fingerprint -sha256 -startdate)
+    if has_openssl; then exec openssl x509 -in "$1" "${options[@]}" -checkend "$2" 2>/dev/null; fi
     exec "$NOTEBOOK_PYTHON" -I -c "$READ_WITH_PYTHON" "$1" "$2" 2>/dev/null
+}
+
+# Whether a certificate is valid by now, or in five minutes: the clock may have been corrected a little. The lines are
+# those of has_time_left.
+has_begun() { # LINES
+    local months=JanFebMarAprMayJunJulAugSepOctNovDec month start limit
+    local -i now
+    if [[ ! $1 =~ notBefore=([A-Z][a-z][a-z])\ +([0-9]+)\ ([0-9]+):([0-9]+):([0-9]+)\ ([0-9]{4})\ GMT ]]; then
+        return 0
+    fi
+    month=${months%%"${BASH_REMATCH[1]}"*}
+    printf -v start '%s%02d%02d%s%s%s' "${BASH_REMATCH[6]}" $((${#month} / 3 + 1)) $((10#${BASH_REMATCH[2]})) \
+        "${BASH_REMATCH[@]:3:3}"
+    printf -v now '%(%s)T' -1
+    printf -v limit '%(%Y%m%d%H%M%S)T' $((now + 300))   # in UTC, as TZ says
+    ((start <= limit))
 }
 
 # Print the fingerprint of the certificate of a port, and the status of its answers without a password and with a random
@@ -3868,6 +4028,10 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# The account of a service has no trash that anybody could open or empty, and cannot create one on another disk. In
+# user scope, it is that of the user.
+if closed:
+    own["FileContentsManager"] = {"delete_to_trash": False, "always_delete_dir": True}
 # Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
 own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
@@ -4656,12 +4820,21 @@ compare_environment() {
     compare_installed_files
 }
 
-# The environment is named after the lock, which can be the same for several versions of Python.
+# The environment is named after the lock, which can be the same for several versions of Python. After an upgrade of the
+# distribution, the earlier Python may still be there, but it gets no more fixes.
 compare_python_of_environment() {
-    local is should
+    local is should program
     local -a folders=("$ENVIRONMENT"/lib/python3.*)
-    if [[ ! $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then return 0; fi
-    is=${folders[0]##*/python} should=${BASH_REMATCH[0]}
+    is=${folders[0]##*/python}
+    if [[ $NB_PYTHON_VERSION =~ ^3\.[0-9]+ ]]; then
+        should=${BASH_REMATCH[0]}
+    elif can_notebooks_install || [[ ! -e ${PYTHON-} ]]; then
+        return 0                                   # a new environment would lose what notebooks have installed
+    else
+        program=$(exec readlink -e -- "$PYTHON")
+        should=${program##*/python}
+        if [[ ! $should =~ ^3\.[0-9]+$ ]]; then return 0; fi
+    fi
     if [[ $is == "$should" ]]; then return 0; fi
     differs environment-python 'Python of {path}' "$is" "$should" path "$ENVIRONMENT"
 }
@@ -5701,7 +5874,7 @@ switch_to() { # FOLDER
 # A password that was replaced since does not come back. If new settings fail, the password does: it came with them, and
 # set-password changes what was saved, too. A rollback keeps the port and the address.
 bring_back_files() { # FOLDER
-    local text='' saved hash former='' file name=notebook.password_hash
+    local text='' saved hash former='' name=notebook.password_hash
     if [[ -e $1/${STARTER_FILE##*/} ]]; then restore_file "$STARTER_FILE" "$1/${STARTER_FILE##*/}" || return "$?"; fi
     if [[ ! -e $1/${NOTEBOOK_FILE##*/} ]]; then return 0; fi
     read_hash
@@ -5724,14 +5897,20 @@ bring_back_files() { # FOLDER
         expand_secret "${text//"$former"/@$name@}" "$name"
         text=$REPLY
     fi
-    hold_parent "$NOTEBOOK_FILE" || return "$?"
-    file=$HELD/${NOTEBOOK_FILE##*/}
+    replace_whole "$NOTEBOOK_FILE" "$READERS" "$FILE_MODE" "$text"
+}
+
+# As write_whole, but called before "||".
+replace_whole() { # PATH OWNER MODE TEXT
+    local file
+    hold_parent "$1" || return "$?"
+    file=$HELD/${1##*/}
     rm -f -- "$file.new" || return "$?"
-    printf %s "$text" >"$file.new" ||
+    printf %s "$4" >"$file.new" ||
         problem file-not-written 'could not write {path}. Make sure that its disk is writable and has free space, '\
-'then try again' path "$NOTEBOOK_FILE" || return "$?"
-    chown -- "$READERS" "$file.new" || return "$?"
-    chmod -- "$FILE_MODE" "$file.new" || return "$?"
+'then try again' path "$1" || return "$?"
+    chown -- "$2" "$file.new" || return "$?"
+    chmod -- "$3" "$file.new" || return "$?"
     mv -T -- "$file.new" "$file"
 }
 
@@ -6121,12 +6300,17 @@ describe_certificate() { # FILE
 
 # REPLY: the run whose events were written last, as JSON; null if there is none.
 read_last_run() {
+    find_last_run
+    if [[ $REPLY ]]; then read_run "$REPLY"; else REPLY=null; fi
+}
+
+# REPLY: the events of the last run that changed this host, without this one; '' if there are none.
+find_last_run() {
     local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do
-        if [[ -f $file && ! $last -nt $file ]]; then last=$file; fi
+        if [[ -f $file && $file != "$RUN_FOLDER/events.jsonl" && ! $last -nt $file ]]; then last=$file; fi
     done
-    REPLY=null
-    if [[ $last ]]; then read_run "$last"; fi
+    REPLY=$last
 }
 
 # REPLY: the run that left these events, as JSON; null if the first event is not that of a run. A run that has no last
@@ -7391,12 +7575,14 @@ user_apply() {
 # Create a certificate for the server; only root and the service can read its private key.
 
 # It is created on this host (see prelude/certificate_program): P-256, self-signed, for the names in the settings. The
-# key never leaves the host. A new certificate is created 30 days before this one expires, or when the names change.
+# key never leaves the host. A new certificate is created 30 days before this one expires, when the names change, or if
+# it is not valid yet.
 
 CERTIFICATE_FILE=$CONFIGURATION_FOLDER/certificate.pem
 KEY_FILE=$CONFIGURATION_FOLDER/key.pem
 REQUEST_FILE=$CONFIGURATION_FOLDER/certificate.cnf
 CERTIFICATE_IS_GOOD=''                             # it is valid for long enough
+CERTIFICATE_HAS_BEGUN=''                           # it is valid by now
 COMPARED+=("$CONFIGURATION_FOLDER" "$KEY_FILE" "$CERTIFICATE_FILE")
 
 step certificate 'The server has a certificate for its names and a private key that only it can read'
@@ -7410,6 +7596,8 @@ certificate_test() {
         differs certificate-missing 'certificate' '' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ ! $CERTIFICATE_IS_GOOD ]]; then
         differs certificate-expires 'certificate' 'about to expire' 'a new certificate'
+    elif [[ ! $CERTIFICATE_HAS_BEGUN ]]; then          # it was created while the clock of this host was wrong
+        differs certificate-begins 'certificate' 'not valid yet' 'a new certificate'
     elif ! has_text "$REQUEST_FILE" "$REPLY"; then
         differs certificate-names 'certificate names' 'different names' "${NB_CERTIFICATE_NAMES[*]}"
     elif [[ $RUN_MODE == 'apply' ]] && ! is_key_of_certificate; then
@@ -7482,17 +7670,19 @@ is_key_of_certificate() {
 }
 
 # RUN_FINGERPRINT: SHA256: and 64 hex digits, as the orchestrator pins it; '' if there is no certificate.
-# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less.
+# CERTIFICATE_IS_GOOD: it is valid for 30 days more, or for half of its lifetime if that is less. CERTIFICATE_HAS_BEGUN:
+# it does not begin later.
 read_certificate() {
     local lines
     local -i least=$((30 * 86400)) half=$((NB_CERTIFICATE_DAYS * 86400 / 2))
-    RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD=''
+    RUN_FINGERPRINT='' CERTIFICATE_IS_GOOD='' CERTIFICATE_HAS_BEGUN=''
     if [[ ! -e $CERTIFICATE_FILE || ! -s $KEY_FILE ]]; then return 0; fi
     if lines=$(has_time_left "$CERTIFICATE_FILE" $((half < least ? half : least))); then CERTIFICATE_IS_GOOD=1; fi
     if [[ $lines == *=* ]]; then
         fingerprint_of "${lines%%$'\n'*}"
         RUN_FINGERPRINT=$REPLY
     fi
+    if has_begun "$lines"; then CERTIFICATE_HAS_BEGUN=1; fi
 }
 
 # ---- step: notebook --------------------------------------------------------------------------------
@@ -7698,13 +7888,15 @@ shared_configuration() {
 # ---- step: service ---------------------------------------------------------------------------------
 # Run the notebook server as a service that starts with the system.
 
-# It is a unit of systemd, which runs as the user of the service and can write in two folders only: its own and that of
-# the notebooks. `systemd-analyze security nbserver` shows what it cannot do.
+# It is a unit of systemd, which runs as the user of the service and can write in two folders of the host only: its own
+# and that of the notebooks. Its /tmp, /var/tmp, and /dev/shm are empty at each start, and systemd removes them when it
+# stops. `systemd-analyze security nbserver` shows what it cannot do.
 
 step service 'The notebook server is running'
 
 service_test() {
     compare_unit
+    warn_of_old_files
 }
 
 service_apply() {
@@ -7851,6 +8043,7 @@ firewall_test() {
     if [[ $FIREWALL ]]; then
         for address in "${NB_FIREWALL_REMOTE_ADDRESSES[@]}"; do
             if ! has_open_port "$NB_NOTEBOOK_PORT" "$address"; then
+                assert_no_other_rule "$NB_NOTEBOOK_PORT" "$address"
                 differs port-closed '{firewall} rule for TCP port {port} from {address}' '' 'present' \
                     firewall "$FIREWALL" port "$NB_NOTEBOOK_PORT" address "$address"
             fi
@@ -8280,6 +8473,7 @@ start_run() {
     read -r RUN_SCRIPT _ < <(exec sha256sum -- "${BASH_SOURCE[0]}")
     write_event started host "$NB_HOST" mode "$RUN_MODE" operator "$RUN_OPERATOR" release "$NB_RELEASE" run "$RUN_ID" \
         script_sha256 "$RUN_SCRIPT"
+    warn_of_newer_release
     if ! is_change; then return 0; fi
     write_host_log state=started
     keep_script
