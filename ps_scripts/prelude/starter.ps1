@@ -161,6 +161,10 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# The account of a service has no trash that anybody could open or empty, and cannot create one on another disk. In
+# user scope, it is that of the user.
+if closed:
+    own["FileContentsManager"] = {"delete_to_trash": False, "always_delete_dir": True}
 # Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
 own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
