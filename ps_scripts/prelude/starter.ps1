@@ -20,6 +20,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 configuration, work = sys.argv[1:3]
@@ -30,6 +31,32 @@ with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
+LARGEST_LOG = 20_000_000                            # bytes
+
+
+class Log:
+    """The file for the log. When it is large, its text moves to LOG.before: the server may run for months."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.lock = threading.RLock()
+        self.file = open(path, mode, buffering=1, encoding="utf-8")
+
+    def write(self, text):
+        with self.lock:
+            if self.file.tell() > LARGEST_LOG:
+                try:
+                    shutil.copyfile(self.path, self.path + ".before")
+                except OSError:
+                    pass                            # without space, only the new text is kept
+                self.file.seek(0)
+                self.file.truncate()
+            return self.file.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 if len(sys.argv) > 3:
     log = sys.argv[3]
     mode = "w"
@@ -38,7 +65,7 @@ if len(sys.argv) > 3:
             os.replace(log, log + ".before")
     except OSError:                                 # Windows renames no file that another program shows
         mode = "a"
-    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = Log(log, mode)
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

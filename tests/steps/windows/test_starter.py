@@ -258,6 +258,52 @@ def test_a_log_that_cannot_be_renamed_is_continued(place: Place) -> None:
     assert first == "of the start before" and last.startswith("The notebook server does not start")
 
 
+@pytest.fixture(scope="module")
+def service(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, NotebookClient]]:
+    """A server whose environment is below %ProgramFiles%, as that of a service is."""
+    made = Place(tmp_path_factory.mktemp("service"), free_port(), place.certificate)
+    for name in ("service", "work", "notebooks", "home"):
+        (made.folder / name).mkdir()
+    text = place.configuration.read_text().replace(str(place.folder), str(made.folder))
+    made.configuration.write_text(text.replace(f'"port": {place.port}', f'"port": {made.port}'))
+    starter = (place.folder / "service" / "serve.py").read_text()
+    (made.folder / "service" / "serve.py").write_text(starter.replace("LARGEST_LOG = 20_000_000", "LARGEST_LOG = 20_000"))
+    process = made.start(PROGRAMFILES=sys.prefix)
+    try:
+        assert _answers(process, made.port), made.log.read_text()
+        address = Address.parse(f"https://127.0.0.1:{made.port}")
+        with NotebookClient(address, host="win1", fingerprint=made.certificate.fingerprint, allowance=Allowance(600)) as client:
+            client.login(PASSWORD)
+            yield made, client
+    finally:
+        _stop(process)
+
+
+def test_what_is_deleted_on_a_server_is_gone_as_nobody_can_open_its_trash(service: tuple[Place, NotebookClient]) -> None:
+    made, client = service
+    folder = made.folder / "notebooks" / "folder"
+    folder.mkdir()
+    for file in (folder / "in it.txt", folder.with_name("alone.txt")):
+        file.write_text("unwanted")
+    assert [client._send("DELETE", f"/api/contents/{name}").status for name in ("alone.txt", "folder")] == [204, 204]
+    assert {path.name for path in (made.folder / "notebooks").iterdir()} <= {".ipynb_checkpoints"}
+    assert not list(made.folder.rglob("*Trash*")), "it would fill the disk, and nobody would see it"
+
+
+def test_the_log_of_a_server_that_runs_for_months_stays_small(service: tuple[Place, NotebookClient]) -> None:
+    """A Windows server writes its own log, and only a new start begins another one."""
+    made, _ = service
+    earlier = made.log.with_name("notebook.log.before")
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("https://", PinnedAdapter(made.certificate.fingerprint))
+        for number in range(300):
+            assert session.get(f"https://127.0.0.1:{made.port}/api/kernels?number={number}", timeout=60).status_code == 403
+    assert wait_until(lambda: "number=299" in made.log.read_text()), "it is still written"
+    assert made.log.stat().st_size < 22_000 and 20_000 < earlier.stat().st_size < 22_000
+    assert "number=1" in earlier.read_text()
+
+
 def test_the_program_is_the_same_as_on_linux() -> None:
     windows = (STEP_FILES / "prelude" / "starter.ps1").read_text("ascii").partition("$Starter = @'\n")[2].partition("\n'@")[0]
     file = STEP_FILES.parent / "linux_scripts" / "prelude" / "starter.sh"
