@@ -60,5 +60,9 @@ function Write-LeftProgram([string]$RunId, $Process) {
 
 function Stop-LeftProcess([int]$Id) {
     try { (Get-Process -Id $Id -ErrorAction Stop).Kill() }
-    catch { Write-Notice log process-gone 'process {id} had already exited: {reason}' @{ id = $Id; reason = "$_" } }
+    catch {
+        $values = @{ id = $Id; reason = "$_" }
+        if (Get-Process -Id $Id -ErrorAction SilentlyContinue) { return }   # Wait-LeftProgram reports it
+        Write-Notice log process-gone 'process {id} had already exited: {reason}' $values
+    }
 }

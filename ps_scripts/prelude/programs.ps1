@@ -3,6 +3,9 @@
 
 $RestSeconds = 5                                         # for which a program's output is read after it has exited
 
+Add-Hook Started { Remove-TemporaryFolder }              # of a run that was cut off
+Add-Hook Finished { Remove-TemporaryFolder }
+
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
     if ($Text -match '^[^\s"]+$') { return $Text }
@@ -16,12 +19,25 @@ function Get-ProcessBelow([string]$Folder) {
 }
 
 function Stop-ProcessBelow([string]$Folder) {
-    foreach ($process in @(Get-ProcessBelow $Folder)) {
-        try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch {
-            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
-                id = $process.Id; reason = "$_"
-            }
+    foreach ($process in @(Get-ProcessBelow $Folder)) { Stop-OneProcess $process }
+}
+
+# A process that exits by itself meanwhile is no failure. One that Windows protects, for example, may go on.
+function Stop-OneProcess($Process) {
+    $reason = ''
+    try { $Process.Kill() } catch { $reason = "$_" }
+    try { $ended = $Process.WaitForExit(10000) }
+    catch { $ended = -not @(Get-Process -Id $Process.Id -ErrorAction SilentlyContinue).Count }
+    $values = @{ id = $Process.Id; reason = $reason }
+    if ($ended -and $reason) { Write-Notice log process-gone 'process {id} had already exited: {reason}' $values }
+    elseif ($ended) { return }
+    elseif ($reason) {
+        Write-Notice warning process-not-killed ('process {id} could not be stopped, and is still running: ' +
+            '{reason}') $values
+    }
+    else {
+        Write-Notice warning process-not-exited 'process {id} did not exit within 10 seconds after it was stopped' @{
+            id = $Process.Id
         }
     }
 }
@@ -76,11 +92,34 @@ function New-ProgramStart {
     foreach ($name in @($start.EnvironmentVariables.Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
     }
+    if ($Run.Lock) {
+        foreach ($name in 'TEMP', 'TMP') { $start.EnvironmentVariables[$name] = Get-TemporaryFolder }
+    }
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
     }
     $start
+}
+
+# Return a folder for the temporary files of programs, which a run that may change the host has while it runs. That of
+# SYSTEM is C:\Windows\Temp: every user may create files in it, and even in the folders that a program creates in it.
+function Get-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if (-not (Test-Path -LiteralPath $folder)) { New-ClosedFolder $folder $StateAccess }
+    $folder
+}
+
+# What a killed run left running may still use it.
+function Remove-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if ($Run.Left -or -not (Test-Path -LiteralPath $folder)) { return }
+    try { Remove-Folder $folder }
+    catch {
+        Write-Notice log temporary-folder-kept 'could not remove {path}, which the next run removes: {reason}' @{
+            path = $folder; reason = "$_"
+        }
+    }
 }
 
 # Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50. What the

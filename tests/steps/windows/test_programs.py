@@ -12,6 +12,7 @@ import pytest
 
 from tests.powershell.engine import host_path, prelude
 from tests.steps.windows.place import (
+    PRIVATE,
     Place,
     notebooks,
     place,
@@ -83,3 +84,39 @@ def test_what_a_program_has_started_does_not_keep_the_run(place: Place) -> None:
     after = f"Stop-Process -Name {ping}; [string]($time.Elapsed.TotalSeconds -lt 30); $Run.Output[0]"
     said = place.run(f"{copy}$RestSeconds = 0.5; $time = [Diagnostics.Stopwatch]::StartNew(); {program}{after}")
     assert said == ["True", "first"]
+
+
+ENTER = "$LockFile = \"$StateFolder\\lock\"; $Run.Id = 'run-1'; Enter-Lock; "
+
+
+def test_programs_of_a_run_have_temporary_files_where_nobody_else_may_write(place: Place) -> None:
+    """Those of SYSTEM would be in C:\\Windows\\Temp, where every user may create files in what a program creates."""
+    ask = "Invoke-Program \"$env:SystemRoot\\System32\\cmd.exe\" @('/c', 'set') -Quiet; $Run.Output -match '^(TEMP|TMP)='"
+    planned = place.run(ask)
+    assert len(planned) == 2 and not (place.state / "temp").exists(), "a plan leaves nothing behind"
+    folder = host_path(place.state / "temp")
+    found = place.run(f"{ENTER}try {{ {ask}; Get-AccessSddl '{folder}' }} finally {{ Exit-Lock }}")
+    assert sorted(found[:2]) == [f"TEMP={folder}", f"TMP={folder}"]
+    assert found[2].partition("(")[2] == PRIVATE.partition("(")[2]
+    (place.state / "temp" / "left").mkdir()
+    place.run("$Hooks.Finished | Where-Object { \"$_\" -like '*TemporaryFolder*' } | ForEach-Object { & $_ }")
+    assert not (place.state / "temp").exists()
+
+
+PROCESS = """
+$one = New-Object PSObject -Property @{ Id = 4242; Path = 'C:\\none\\python.exe' }
+$one | Add-Member ScriptMethod Kill { throw 'Access is denied' }
+$one | Add-Member ScriptMethod WaitForExit { param($Time) $<ended> }
+function Get-ProcessBelow { $one }
+"""
+
+
+@pytest.mark.parametrize(("ended", "said"), [("false", ("warning", "process-not-killed")), ("true", ("log", "process-gone"))])
+def test_a_process_that_cannot_be_stopped_is_not_said_to_have_exited(place: Place, ended: str, said: tuple[str, str]) -> None:
+    (event,) = map(json.loads, place.run(PROCESS.replace("<ended>", ended) + "Stop-ProcessBelow 'C:\\none'; Get-Said"))
+    assert (event["event"], event["code"], event["values"]["id"]) == (*said, 4242) and "Access is denied" in event["text"]
+
+
+def test_a_rotation_fails_if_a_kernel_is_left(place: Place) -> None:
+    said = place.refused(PROCESS.replace("<ended>", "false") + "Assert-NothingRuns")
+    assert "C:\\none\\python.exe (process 4242) is still running, so earlier users may still have access" in said
