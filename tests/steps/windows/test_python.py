@@ -155,6 +155,17 @@ def test_one_whose_program_is_gone_is_refused(session: Session) -> None:
         session.run(f"Move-Item -LiteralPath '{FOLDER}\\moved.exe' '{FOLDER}\\python.exe'")
 
 
+def test_an_earlier_patch_of_nbserver_itself_is_not_moved_and_the_way_to_the_new_one_is_named(session: Session) -> None:
+    """A release may have a newer patch as exe. To stay with the earlier one would be to stay without its fixes."""
+    register(session, "9.87", "9.87.0")
+    with pytest.raises(EngineError) as refused:
+        look(session, f"$Programs = '{FOLDER.rpartition(chr(92))[0]}'; ")
+    said = str(refused.value)
+    assert f"nbserver installed Python 9.87.0 in {FOLDER} " in said and "Run nbserver catalog update" in said
+    with pytest.raises(EngineError, match=r'Set python\.version = "9\.87\.0"'):
+        look(session)
+
+
 OWN = KEY.replace("HKLM:", "HKCU:") + r"\9.87"
 BUNDLE = r"HKCU:\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\{nbserver-test-987}"
 

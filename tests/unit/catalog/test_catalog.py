@@ -29,6 +29,15 @@ def test_a_host_gets_its_programs_and_the_packages_of_its_python() -> None:
     assert needs_none.programs_for(host).vc_redist is None
 
 
+def test_a_patch_of_a_branch_that_was_shipped_as_exe_is_a_zip() -> None:
+    """Hosts with the exe refuse a newer one, which would move the Python of their server. Newer: shipped after release 0.7.0."""
+    last_exe = {"3.8": 10, "3.11": 9, "3.12": 10, "3.13": 15, "3.14": 7}
+    for entry in SHIPPED.downloads:
+        if entry.name == "python" and entry.kind == "exe":
+            branch, _, patch = entry.version.rpartition(".")
+            assert int(patch) <= last_exe.get(branch, int(patch)), f"{entry.version} as exe would be refused by each host that has {branch}"
+
+
 def test_the_defaults_can_be_had() -> None:
     assert SHIPPED.python(None, "x64").version == "3.13.15"
     assert SHIPPED.python(None, "arm64").url.endswith("-arm64.exe")
