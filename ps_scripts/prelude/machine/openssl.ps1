@@ -11,8 +11,21 @@ function Invoke-OpenSsl {
         [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
+    Assert-OpenSslClosed $openssl
     $folder = Split-Path -Parent $openssl
     $relative = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
     $closed = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $folder; OPENSSL_ENGINES = $folder }
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
+}
+
+# An OpenSSL outside of nbserver's folders may be where others can write, such as below C:\. It runs with administrator
+# rights, and creates the private key.
+function Assert-OpenSslClosed([string]$Path) {
+    if ((Test-Below $Path $Programs) -or -not (Test-Path -LiteralPath $Path)) { return }
+    $fault = Get-ProgramFault (Split-Path -Parent $Path)
+    if (-not $fault) { return }
+    throw (New-Failure openssl-unsafe ('{path} would run with administrator rights, but other accounts can change it: ' +
+            '{cause}. Allow only SYSTEM and administrators to write to its folder, then try again') @{
+            path = $Path
+        } -Cause $fault)
 }

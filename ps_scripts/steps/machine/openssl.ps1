@@ -132,6 +132,7 @@ Add-Step openssl 'OpenSSL is installed' -Test {
     elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
     else {
         if ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
+        Assert-OpenSslClosed $openssl
         Compare-OpenSslFile
     }
 } -Apply {
