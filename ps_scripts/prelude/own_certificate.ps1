@@ -2,7 +2,7 @@
 # Compare and replace a certificate that the host signs itself.
 
 # The certificate is for the names in the settings, with a key on P-256 that never leaves the host. A new one is created
-# 30 days before it expires, or when the names change.
+# 30 days before it expires, when the names change, or when the key is damaged.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
@@ -52,11 +52,18 @@ function Compare-OwnCertificate($Certificate) {
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
+    elseif ($Certificate.NotBefore.ToUniversalTime() -gt [DateTime]::UtcNow.AddMinutes(5)) {
+        # It was created while the clock of this host was wrong.
+        Add-Difference certificate-begins 'certificate' 'not valid yet' 'a new certificate'
+    }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
         Add-Difference certificate-source 'certificate source' 'a different source' 'this host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
         Add-Difference certificate-names 'certificate names' 'different names' $names
+    }
+    elseif ($Run.Mode -eq 'apply' -and -not (Test-OwnKeyPair)) {
+        Add-Difference certificate-key 'private key' 'not the key for the certificate' 'a new key and certificate'
     }
 }
 

@@ -66,3 +66,13 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'not create the certificate ({program} exited with code {exit_code}): {output}. Fix this error, then try ' +
         'again')
 }
+
+# Return false if the key is that of another certificate, or damaged: the server could not start. Without the Python of
+# the environment, this is not known.
+function Test-OwnKeyPair {
+    $python = Get-EnvironmentProgram 'python.exe'
+    if (-not (Test-Path -LiteralPath $python)) { return $true }
+    $load = 'import ssl, sys; ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*sys.argv[1:])'
+    Invoke-Program $python @('-I', '-X', 'utf8', '-c', $load, $CertificateFile, $KeyFile) -Accept 0, 1 -Quiet
+    -not $Run.ExitCode
+}

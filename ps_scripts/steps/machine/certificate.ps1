@@ -12,6 +12,13 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'redistributable), then run nbserver apply again')
 }
 
+# Return false if the key is that of another certificate, or damaged: the server could not start. This is not known if
+# OpenSSL does not run, which is the business of the steps before.
+function Test-OwnKeyPair {
+    if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { return $true }
+    try { Test-KeyPair $CertificateFile $KeyFile } catch { $true }
+}
+
 Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
