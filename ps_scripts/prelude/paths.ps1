@@ -70,6 +70,17 @@ function Test-KnownPath([string]$Path) {
     $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
 }
 
+# Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
+function Test-KeptFolder([string]$Path) {
+    $folder = $Path.TrimEnd('\')
+    if ($folder -eq $StateFolder) { return $true }
+    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+        if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
+    }
+    $false
+}
+
 function Assert-KnownPath([string]$Path) {
     if (-not (Test-KnownPath $Path)) {
         throw (New-Failure record-path-unknown ('{record}, the list of what undo restores, contains a line for ' +

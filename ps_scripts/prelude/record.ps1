@@ -71,11 +71,16 @@ function Remove-Line($Line) {
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
-# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed, runs only
+# programs from folders where it puts them, and keeps what is not for undo to remove.
 function Assert-KnownName($Line) {
     $isKnown = switch ($Line.kind) {
         'registry' { $RegistryValues -contains $Line.key }
         'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        'msi' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'bundle' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'inno' { (Split-Path -Parent $Line.key) -eq $Programs }
+        'folder' { -not (Test-KeptFolder $Line.key) }
         default { $true }
     }
     if ($isKnown) { return }

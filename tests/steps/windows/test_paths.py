@@ -175,6 +175,35 @@ def test_undo_leaves_what_is_not_nbservers(place: Place) -> None:
     (place.state / "record.jsonl").unlink()
 
 
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("bundle", r"{state}\work\x.exe"),
+        ("msi", r"{state}\notebooks\x.msi"),
+        ("inno", r"{state}\work"),
+        ("folder", r"{state}\notebooks"),
+        ("folder", r"{state}\notebooks\deeper"),
+        ("folder", r"{state}\runs"),
+        ("folder", "{state}"),
+        ("folder", "{state}\\"),
+    ],
+)
+def test_undo_runs_no_program_of_notebooks_and_keeps_them_and_the_events(place: Place, kind: str, key: str) -> None:
+    """The service may write in these folders, which are nbserver's: a line of the record does not make them programs of nbserver."""
+    for name in ("work", "notebooks/deeper", "runs"):
+        folder = place.state / name
+        folder.mkdir(parents=True)
+        (folder / "kept.txt").write_text("kept")
+    line = {"v": 1, "step": "notebook", "kind": kind, "key": key.format(state=host_path(place.state)), "before": None}
+    record = json.dumps(line) + "\n"
+    (place.state / "record.jsonl").write_text(record)
+    started = "function Invoke-Program { throw 'started' }; function Invoke-Setup { throw 'started' }; "
+    said = place.refused(started + "foreach ($line in @(Read-Record)) { Undo-Line $line }")
+    assert f"contains a line that nbserver did not write ({kind} {line['key']})" in said
+    assert (place.state / "record.jsonl").read_text() == record
+    assert sorted(path.parent.name for path in place.state.rglob("kept.txt")) == ["deeper", "runs", "work"]
+
+
 # -- folders are made with their access list
 
 
