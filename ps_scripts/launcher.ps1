@@ -1,6 +1,6 @@
 # nbserver launcher: runs the script that it carries in gzip and Base64, once its SHA-256 is right, for another tool.
 # Exit codes: 0 success, 1 something differs (mode test), 3 failed, or Windows must restart first (see the last event).
-param([string]$Mode, [string]$Run, [string]$PasswordHash)
+param([string]$Mode, [string]$Run, [string]$Encoded)   # the hash of the password in Base64, or none
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'; $ProgressPreference = $WarningPreference = 'SilentlyContinue'
 $Utf8 = New-Object Text.UTF8Encoding $false
@@ -9,7 +9,8 @@ function Start-Packed {
     param([string]$Default, [string]$Sha256, [string]$HashFile, [string]$Log, [string]$Packed)
     $mode = if ($Mode) { $Mode } else { $Default }
     $HashFile, $Log = foreach ($path in $HashFile, $Log) { [Environment]::ExpandEnvironmentVariables($path) }
-    $hash = $PasswordHash
+    $hash = ''
+    if ($Encoded -and $Encoded -cne 'none') { $hash = $Utf8.GetString([Convert]::FromBase64String($Encoded)) }
     if (-not $hash -and $mode -ceq 'apply' -and [IO.File]::Exists($HashFile)) {
         $file = [IO.File]::OpenRead($HashFile)   # any user can create files in ProgramData
         $acl = if ($file.PSObject.Methods['GetAccessControl']) { $file.GetAccessControl() }

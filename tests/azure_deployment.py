@@ -5,6 +5,8 @@ The rest of the template (machine, network, rules) is not performed; tests/unit/
 
 from __future__ import annotations
 
+import ast
+import base64
 import contextlib
 import json
 import subprocess
@@ -37,12 +39,31 @@ class Agent:
     parameters: Mapping[str, str]
 
 
+def evaluated(expression: str, given: Mapping[str, str]) -> str:
+    """The value of an expression of a template, which may have the functions below."""
+    functions: dict[str, Callable[..., Any]] = {
+        "parameters": lambda name: given[name],
+        "empty": lambda text: not text,
+        "base64": lambda text: base64.b64encode(text.encode()).decode(),
+        "choose": lambda condition, yes, no: yes if condition else no,
+    }
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return functions[node.func.id](*map(value, node.args))
+        assert isinstance(node, ast.Constant), ast.dump(node)
+        return node.value
+
+    text = expression.removeprefix("[").removesuffix("]").replace("if(", "choose(")  # a word of Python
+    return str(value(ast.parse(text, mode="eval").body))
+
+
 def agent(template: Mapping[str, Any], **given: str) -> Agent:
     """The Run Command of the template, with values of the deployment's parameters."""
     (resource,) = (one for one in template["resources"] if one["type"].endswith("/runCommands"))
     found = resource["properties"]
     values = [*found["parameters"], *found["protectedParameters"]]
-    named = {one["name"]: given[one["value"].removeprefix("[parameters('").removesuffix("')]")] for one in values}
+    named = {one["name"]: evaluated(one["value"], given) for one in values}
     return Agent(found["source"]["script"].encode("ascii"), named)
 
 

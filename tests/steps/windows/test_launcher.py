@@ -12,6 +12,7 @@ import pytest
 
 from nbserver.export import launcher
 from nbserver.render.script import Script
+from tests.azure_deployment import evaluated
 from tests.boxes.no_state_folder import no_state_folder
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, pwsh_command, windows_path
@@ -19,6 +20,7 @@ from tests.steps.windows.test_bootstrap import OPEN
 from tests.unit.export.test_azure import exported, run_command
 
 SECRET = "argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA it's"
+ENCODED = base64.b64encode(f"{SECRET}\n".encode()).decode()
 CODE = f"@($input) -join '|'; try {{ [IO.File]::OpenWrite($PSCommandPath).Close(); 'changed' }} catch {{ 'held' }}; {OPEN}$PSScriptRoot; exit <code>\n"
 OPTIONS = ["-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"]
 HASH_FILE, LOG = r"%SystemDrive%\hash.txt", r"%SystemDrive%\launcher.log"
@@ -46,12 +48,14 @@ def launched(name: str) -> tuple[bytes, list[str]]:
         found = run_command(template)
         given = {"mode": "test", "run": "azure-1", "notebookPasswordHash": SECRET}
         values = [*found["parameters"], *found["protectedParameters"]]
-        named = [(f"-{one['name']}", given[one["value"].removeprefix("[parameters('").removesuffix("')]")]) for one in values]
+        named = [(f"-{one['name']}", evaluated(one["value"], given)) for one in values]
         return found["source"]["script"].encode("ascii"), [text for pair in named for text in pair]
     text = "@($input) -join '|'; '{\"outcome\":\"reboot\"}'; exit 3010\n"
     waits = Script("a", (text,), {}, (), hashlib.sha256(text.encode()).hexdigest(), "", "ps1")
     return {
-        "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-PasswordHash", f"{SECRET}\n"]),
+        "parameters": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-Encoded", ENCODED]),
+        "command": (launcher.windows(script(2), mode="test"), ["-Mode", "apply", "-Run", "r-1", "-Encoded", ENCODED]),
+        "empty": (launcher.windows(script(2), mode="test"), ["-Mode", "check", "-Run", "r-1", "-Encoded", "none"]),
         "file": (launcher.windows(script(3010), mode="apply", hash_file=HASH_FILE, log=LOG), []),
         "waits": (launcher.windows(waits, mode="apply", hash_file=r"%SystemDrive%\removed.txt"), []),
         "other": (launcher.windows(script(sha256="0" * 64), mode="test"), []),
@@ -66,11 +70,14 @@ def answers(windows_host: WindowsBox, tmp_path_factory: pytest.TempPathFactory) 
     windows_host.path(r"C:\hash.txt").write_text(f"{SECRET}\r\n", encoding="ascii")
     with no_state_folder(windows_host):
         started = {}
-        for name in ("azure", "parameters", "file", "waits", "other", "stranger"):
+        for name in ("azure", "parameters", "command", "empty", "file", "waits", "other", "stranger"):
             code, given = launched(name)
             file: Path = folder / f"{name}.ps1"
             file.write_bytes(code.replace(b"\n", b"\r\n"))  # a tool may convert the ends of lines
-            command = [pwsh_command(), *OPTIONS, "-File", windows_path(file), *given]
+            how = ["-File", windows_path(file), *given]
+            if name == "command":  # what runs it may parse the values as PowerShell
+                how = ["-Command", f"& '{windows_path(file)}' {' '.join(given)}"]
+            command = [pwsh_command(), *OPTIONS, *how]
             pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             started[name] = subprocess.Popen(command, env=environment(windows_host.prefix), **pipes)  # type: ignore[call-overload]
         found = {}
@@ -89,6 +96,11 @@ def test_it_passes_mode_run_and_secret_as_the_envelope(answers: dict[str, tuple[
     given, *how, folder = out.splitlines()
     assert (code, given, how, err) == (1, envelope("mode apply", "run r-1"), ["held", "closed", "open"], "")
     assert not windows_host.path(folder).exists(), "nothing is left"
+
+
+def test_a_hash_survives_powershell_and_none_is_sent_as_such(answers: dict[str, tuple[int, str, str]]) -> None:
+    assert (answers["command"][0], answers["command"][1].splitlines()[0]) == (1, envelope("mode apply", "run r-1"))
+    assert (answers["empty"][0], answers["empty"][1].splitlines()[0]) == (1, "mode check|run r-1")
 
 
 def test_it_reads_the_hash_from_a_file_and_writes_a_log(answers: dict[str, tuple[int, str, str]], windows_host: WindowsBox) -> None:

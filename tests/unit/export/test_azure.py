@@ -21,6 +21,7 @@ from nbserver.inventory.local_linux_host import LocalLinuxHost
 from nbserver.inventory.windows_host import WindowsHost
 from nbserver.render.render import render_each
 from nbserver.render.script import Script
+from tests.azure_deployment import evaluated
 from tests.checkout import CHECKOUT
 from tests.unit.export.unpacked import unpacked
 
@@ -159,6 +160,15 @@ def test_the_script_is_stopped_before_azure_gives_up(given: dict[str, Any], limi
     _, _, script = exported("linux")
     found = json.loads(export(host("linux", **given), script)[0].data)
     assert run_command(found)["timeoutInSeconds"] == limit
+
+
+@pytest.mark.parametrize("secret", ["argon2:$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA/b+c", ""])
+def test_a_hash_survives_a_command_line_without_quotes(secret: str) -> None:
+    """Microsoft's page shows one for Windows. On Linux, it is an environment variable."""
+    for system in ("windows", "linux"):
+        (one,) = run_command(exported(system)[0])["protectedParameters"]
+        value = evaluated(one["value"], {"notebookPasswordHash": secret})
+        assert value == secret if system == "linux" else re.fullmatch("[A-Za-z0-9+/=]+", value)
 
 
 @pytest.mark.parametrize("system", ["windows", "linux"])

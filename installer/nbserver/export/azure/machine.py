@@ -21,7 +21,7 @@ ENDED = {"opensuse-15.6": "2026-04-30"}
 """Images of releases that get no more fixes, and since when: https://endoflife.date/opensuse."""
 
 NAMES = {
-    "windows": {"mode": "Mode", "run": "Run", "secret": "PasswordHash"},
+    "windows": {"mode": "Mode", "run": "Run", "secret": "Encoded"},
     "linux": {"mode": "NBSERVER_MODE", "run": "NBSERVER_RUN", "secret": "NBSERVER_PASSWORD_HASH"},
 }
 """What the launcher of a system calls its inputs: parameters on Windows, environment variables on Linux."""
@@ -99,13 +99,17 @@ def _linux_profile() -> dict[str, Any]:
 
 def _run_command(system: str, launched: str, seconds: int) -> dict[str, Any]:
     names = NAMES[system]
+    secret = "parameters('notebookPasswordHash')"
+    if system == "windows":
+        # The agent joins the values to a command line without quotes: it must not see a $ or a comma, or no value at all.
+        secret = f"if(empty({secret}), 'none', base64({secret}))"
     properties = {
         "source": {"script": launched},
         "parameters": [
             {"name": names["mode"], "value": "[parameters('mode')]"},
             {"name": names["run"], "value": "[parameters('run')]"},
         ],
-        "protectedParameters": [{"name": names["secret"], "value": "[parameters('notebookPasswordHash')]"}],
+        "protectedParameters": [{"name": names["secret"], "value": f"[{secret}]"}],
         "asyncExecution": False,
         "timeoutInSeconds": min(seconds, LONGEST),
         "treatFailureAsDeploymentFailure": True,
