@@ -9,6 +9,7 @@ $Secrets = @{}
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
+    $Run.Asks = -not @($EnvelopeLines).Count
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
@@ -72,9 +73,11 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# A run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain. With an envelope, another program runs the script: nobody
+# would answer, and the run would keep the lock.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
+    if ($Secrets.ContainsKey($Name) -or -not $Run.Asks) { return }
+    if ('apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }

@@ -33,6 +33,7 @@ $Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every
 $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
+    Asks = $true                                         # for what is missing: a run without an envelope, by hand
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again

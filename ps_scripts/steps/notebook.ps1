@@ -122,7 +122,10 @@ Add-Step notebook 'The notebook server is configured with HTTPS, a password, and
         }
     }
     Compare-FirstPage
-    if ($Run.Mode -eq 'apply') { Assert-Salt }
+    if ($Run.Mode -eq 'apply') {
+        Assert-Salt
+        if (-not $Run.Asks) { Read-PasswordHash }        # it fails before anything is installed
+    }
     Compare-Configuration
 } -Apply {
     Assert-Salt

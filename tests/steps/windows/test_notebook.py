@@ -85,6 +85,22 @@ def hashed(salt: str, end: str = "abc+/DEF") -> str:
     return f"secret notebook.password_hash {base64.b64encode(value.encode()).decode()}"
 
 
+NOT_ASKED = "function Read-Host { throw 'asked' }; $Run.Mode = 'apply'; "
+
+
+@pytest.mark.parametrize("act", ["& $step.Test", "& $step.Apply"])
+def test_a_run_with_an_envelope_asks_nobody(step: Step, act: str) -> None:
+    """Intune and startup scripts are not interactive, and nothing says so to PowerShell: it would wait for an hour, with the lock."""
+    with pytest.raises(EngineError, match="the notebook password hash is missing or not valid"):
+        step.run(NOT_ASKED + act, "mode apply")
+    assert not step.file.exists()
+    step.apply(hashed(OURS))
+    step.run(NOT_ASKED + act, "mode apply")
+    step.file.with_name(step.file.name + ".record").unlink()
+    with pytest.raises(EngineError, match="asked"):
+        step.run(NOT_ASKED + "& $step.Apply")
+
+
 def test_another_salt_is_told_and_is_refused_without_new_salt(step: Step) -> None:
     """A checkout without nbserver.salt must not restart a server."""
     step.apply(hashed(OURS))
