@@ -77,7 +77,7 @@ def header(settings: dict[str, Any]) -> str:
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rollback returns to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode set-password        replaces the password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File {host}.ps1 -Mode rotate-certificate  replaces the certificate
-# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
+# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 Windows must restart: then apply again
 # Requires Windows PowerShell 3.0 or newer, 64-bit{rights}
 # {source}
 #
