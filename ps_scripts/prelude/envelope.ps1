@@ -26,10 +26,7 @@ function Read-Envelope {
                 break
             }
             '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
-            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
-                $Run.BootBefore = $Matches[1]
-                break
-            }
+            '^boot-before ([0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z)\z' { $Run.BootBefore = $Matches[1]; break }
             '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
             '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
             '^new-salt yes\z' { $Run.NewSalt = $true; break }

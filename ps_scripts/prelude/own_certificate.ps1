@@ -52,8 +52,8 @@ function Compare-OwnCertificate($Certificate) {
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
-    elseif ($Certificate.NotBefore.ToUniversalTime() -gt [DateTime]::UtcNow.AddMinutes(5)) {
-        # It was created while the clock of this host was wrong.
+    elseif ($Certificate.NotBefore.ToUniversalTime() -gt [DateTime]::UtcNow.AddDays(5 / 24 / 60)) {
+        # It was created while the clock of this host was wrong, by more than five minutes.
         Add-Difference certificate-begins 'certificate' 'not valid yet' 'a new certificate'
     }
     elseif (-not (Test-TextFile $SourceFile 'host')) {

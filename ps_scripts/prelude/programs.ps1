@@ -22,7 +22,7 @@ function Stop-ProcessBelow([string]$Folder) {
     foreach ($process in @(Get-ProcessBelow $Folder)) { Stop-OneProcess $process }
 }
 
-# A process that exits by itself meanwhile is no failure. One that Windows protects, for example, may go on.
+# A process that exits by itself meanwhile is no failure. One that Windows protects, for example, cannot be stopped.
 function Stop-OneProcess($Process) {
     $reason = ''
     try { $Process.Kill() } catch { $reason = "$_" }

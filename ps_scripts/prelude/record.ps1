@@ -71,8 +71,8 @@ function Remove-Line($Line) {
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
-# Whatever the record contains, undo restores only registry values and tasks that this script can have changed, runs only
-# programs from folders where it puts them, and keeps what is not for undo to remove.
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed, runs
+# only programs from folders where it puts them, and keeps what is not for undo to remove.
 function Assert-KnownName($Line) {
     $isKnown = switch ($Line.kind) {
         'registry' { $RegistryValues -contains $Line.key }

@@ -96,11 +96,11 @@ function Start-Rotation {
     Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
     Remove-Switch                                        # what an upgrade that was cut off would restore
     Stop-Server
-    Assert-NothingRuns
+    Assert-NoProcessLeft
 }
 
-# A kernel of an earlier user would go on, and the events would say that it ended.
-function Assert-NothingRuns {
+# A kernel of an earlier user would still run, although the events say that it ended.
+function Assert-NoProcessLeft {
     foreach ($process in @(Get-ProcessBelow $Programs)) {
         throw (New-Failure rotate-process-left ('{path} (process {id}) is still running, so earlier users may still ' +
                 'have access. Stop this process, or restart Windows, then run nbserver rotate again') @{

@@ -24,8 +24,8 @@ function Assert-OpenSslClosed([string]$Path) {
     if ((Test-Below $Path $Programs) -or -not (Test-Path -LiteralPath $Path)) { return }
     $fault = Get-ProgramFault (Split-Path -Parent $Path)
     if (-not $fault) { return }
-    throw (New-Failure openssl-unsafe ('{path} would run with administrator rights, but other accounts can change it: ' +
-            '{cause}. Allow only SYSTEM and administrators to write to its folder, then try again') @{
+    throw (New-Failure openssl-unsafe ('{path} would run with administrator rights, but other accounts can change ' +
+            'it: {cause}. Allow only SYSTEM and administrators to write to its folder, then try again') @{
             path = $Path
         } -Cause $fault)
 }

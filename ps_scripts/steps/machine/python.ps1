@@ -43,7 +43,7 @@ function Assert-RegisteredPython($Registered) {
     $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
-        if (Test-Below $Registered.Folder $Programs) { throw (New-OwnPythonFailure $values) }
+        Assert-ForeignPython $values
         throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the Python {version} ' +
                 'installer would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
                 'to install a separate Python') $values)
@@ -59,10 +59,12 @@ function Assert-RegisteredPython($Registered) {
 }
 
 # The server runs from it, and so does the environment that a rollback needs.
-function New-OwnPythonFailure([hashtable]$Values) {
-    New-Failure own-python-would-be-moved ('nbserver installed Python {is} in {folder} with the publisher''s ' +
-        'installer, and the Python {version} installer would move it while the server uses it. Run nbserver catalog ' +
-        'update, which writes the zip of the newest patch into a site catalog: a zip is unpacked next to it') $Values
+function Assert-ForeignPython([hashtable]$Values) {
+    if (-not (Test-Below $Values.folder $Programs)) { return }
+    throw (New-Failure own-python-would-be-moved ('nbserver installed Python {is} in {folder} with the publisher''s ' +
+            'installer, and the Python {version} installer would move it while the server uses it. Run nbserver ' +
+            'catalog update, which writes the zip of the newest patch into a site catalog: a zip is unpacked next ' +
+            'to it') $Values)
 }
 
 function Assert-RegisteredProgram([hashtable]$Values) {

@@ -118,5 +118,5 @@ def test_a_process_that_cannot_be_stopped_is_not_said_to_have_exited(place: Plac
 
 
 def test_a_rotation_fails_if_a_kernel_is_left(place: Place) -> None:
-    said = place.refused(PROCESS.replace("<ended>", "false") + "Assert-NothingRuns")
+    said = place.refused(PROCESS.replace("<ended>", "false") + "Assert-NoProcessLeft")
     assert "C:\\none\\python.exe (process 4242) is still running, so earlier users may still have access" in said
