@@ -80,10 +80,12 @@ def test_an_openssl_that_runs_is_enough(session: Session) -> None:
 def test_an_openssl_that_others_could_change_is_not_started(session: Session) -> None:
     """It would run as an administrator: not in a plan either, which has not refused it yet when this step asks it."""
     openssl = '{"kind": "msi", "version": "3.5.7", "url": "https://x.example.com/o.msi", "sha256": "%s", "executable": ["C:\\\\windows\\\\system32\\\\cmd.exe"]}'
-    foreign = f"$Settings | Add-Member -Force openssl (ConvertFrom-Json '{openssl % ('89ab' * 16)}'); $Settings | Add-Member -Force adopt $true; "
+    foreign = (
+        f"$Settings | Add-Member -Force openssl (ConvertFrom-Json '{openssl % ('89ab' * 16)}'); $Settings | Add-Member -Force adopt $true; "
+    )
     unsafe = "function Get-ProgramFault { New-Failure access-owner '{path} is owned by {owner}' @{ path = 'C:\\a'; owner = 'anna' } }; "
     started = "$Started = New-Object Collections.ArrayList; function Invoke-Program { [void]$Started.Add(1) }; "
-    ask = "& $Steps[0].Test; [string]$Started.Count; try { & $Steps[1].Test } catch { \"$_\" }"
+    ask = '& $Steps[0].Test; [string]$Started.Count; try { & $Steps[1].Test } catch { "$_" }'
     tested = "$Run.Differences = New-Object Collections.ArrayList; function Test-CutOff { $false }; "
     file = FILE.format(version="3.5.7")
     count, said = session.run(f"{foreign}{unsafe}{started}{tested}{file}{ask}")
