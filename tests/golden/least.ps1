@@ -12,7 +12,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rollback returns to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode set-password        replaces the password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File least.ps1 -Mode rotate-certificate  replaces the certificate
-# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
+# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 Windows must restart: then apply again
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 # Downloads come from the URLs in the settings and from the package index
 #
@@ -23,111 +23,111 @@
 #   318  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   550  run                    Check the language mode, and set the module path and the state of this run.
-#   632  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   722  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   760  events                 Report events: lines of JSON, which are the only output of this script.
-#   862  findings               Report in mode check which requirements this host meets, one finding for each.
-#   909  host_log               Write to the Windows event log which script changes this host.
-#   941  kept_script            Save a copy of each script that changes this host.
-#   961  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1065  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1137  lock                   Allow only one run at a time to change this host.
-#  1204  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1286  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1429  access                 Set and check access lists: who may read and change a folder.
-#  1505  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1542  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1652  registry               Read values in the registry.
-#  1663  registry_values        Compare, set, and restore values in the registry.
-#  1697  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1817  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1915  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1954  removal                Remove folders with all their contents, but never follow links in them.
-#  2042  set_aside              Set a folder aside until another one has taken its place.
-#  2094  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2145  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2202  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2359  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2456  starter                Define the Python program that starts the server, the same as on Linux.
-#  2695  server_command         Define the command line of the server, and what it was started with.
-#  2714  left_program           Stop a program that an interrupted run left running.
-#  2779  programs               Run other programs until they exit, and report their output.
-#  2918  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2937  web_requests           Send requests to web servers, and report why one did not respond.
-#  3010  downloads              Download files into the cache, and check their hashes before they are used.
-#  3178  sources                Download a program from one of several sources.
-#  3256  delivered_programs     Use program files that the workstation has sent.
-#  3287  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3376  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3452  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3508  foreign_places         Define where configuration from other installations may be on this host.
-#  3522  package_environment    Choose the environment variables of pip and uv.
-#  3597  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3602  installer_failures     Explain the exit codes of installers.
-#  3673  installers             Run installers and uninstallers, one at a time.
-#  3718  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3775  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3855  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3880  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3887  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3980  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4018  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4060  installed_files        Compare files with those that were installed.
-#  4213  running_server         Stop the server before its programs are replaced.
-#  4314  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4441  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4505  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4555  port_process           Find the program that listens on a TCP port, and what started it.
-#  4590  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4721  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4768  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4826  certificates           Read certificates from PEM files.
-#  4843  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4920  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5056  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5183  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5292  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5385  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5403  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5450  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5481  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5562  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5705  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5749  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5873  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6030  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6088  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6173  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6347  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6586  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6698  server_life            Restart or stop the installed server: modes restart and stop.
-#  6803  restarted_server       Start the registered task again.
-#  6860  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7012  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7135  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7177  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7340  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7605  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7738  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7785  server_log             Send the log of the notebook server: mode logs.
-#  7885  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   633  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   723  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   761  events                 Report events: lines of JSON, which are the only output of this script.
+#   863  findings               Report in mode check which requirements this host meets, one finding for each.
+#   910  host_log               Write to the Windows event log which script changes this host.
+#   942  kept_script            Save a copy of each script that changes this host.
+#   962  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1066  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1138  lock                   Allow only one run at a time to change this host.
+#  1205  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1298  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1441  access                 Set and check access lists: who may read and change a folder.
+#  1517  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1554  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1669  registry               Read values in the registry.
+#  1680  registry_values        Compare, set, and restore values in the registry.
+#  1714  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1834  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1932  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1971  removal                Remove folders with all their contents, but never follow links in them.
+#  2059  set_aside              Set a folder aside until another one has taken its place.
+#  2111  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2162  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2219  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2376  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2473  starter                Define the Python program that starts the server, the same as on Linux.
+#  2743  server_command         Define the command line of the server, and what it was started with.
+#  2762  left_program           Stop a program that an interrupted run left running.
+#  2831  programs               Run other programs until they exit, and report their output.
+#  3009  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  3041  web_requests           Send requests to web servers, and report why one did not respond.
+#  3114  downloads              Download files into the cache, and check their hashes before they are used.
+#  3282  sources                Download a program from one of several sources.
+#  3360  delivered_programs     Use program files that the workstation has sent.
+#  3391  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3480  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3556  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3612  foreign_places         Define where configuration from other installations may be on this host.
+#  3626  package_environment    Choose the environment variables of pip and uv.
+#  3701  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3706  installer_failures     Explain the exit codes of installers.
+#  3777  installers             Run installers and uninstallers, one at a time.
+#  3822  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3879  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3959  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3984  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3991  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  4084  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4122  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4164  installed_files        Compare files with those that were installed.
+#  4317  running_server         Stop the server before its programs are replaced.
+#  4418  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4545  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4609  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4659  port_process           Find the program that listens on a TCP port, and what started it.
+#  4694  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4825  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4872  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4930  certificates           Read certificates from PEM files.
+#  4947  own_certificate        Compare and replace a certificate that the host signs itself.
+#  5031  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5167  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5294  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5403  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5496  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5514  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5561  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5592  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5673  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5816  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5860  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5984  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6152  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6210  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6295  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6469  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6708  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6820  server_life            Restart or stop the installed server: modes restart and stop.
+#  6925  restarted_server       Start the registered task again.
+#  6982  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7134  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7257  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7299  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7462  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7727  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7860  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7907  server_log             Send the log of the notebook server: mode logs.
+#  8007  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7917  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8023  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8031  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8052  python                 Install Python from the publisher, or use one that is installed.
-#  8221  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8282  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8424  packages               Install the packages of the lock in a virtual environment.
-#  8636  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8663  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8801  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9009  service                Run the server as a scheduled task.
-#  9162  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9244  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9341  path                   Add the programs of the server to the PATH of the machine.
-#  9370  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9420  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8039  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8145  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8153  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8174  python                 Install Python from the publisher, or use one that is installed.
+#  8353  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8414  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8557  packages               Install the packages of the lock in a virtual environment.
+#  8769  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8803  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8944  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9152  service                Run the server as a scheduled task.
+#  9305  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9387  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9484  path                   Add the programs of the server to the PATH of the machine.
+#  9513  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9563  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -579,6 +579,7 @@ $Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every
 $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
+    Asks = $true                                         # for what is missing: a run without an envelope, by hand
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
@@ -969,6 +970,7 @@ $Secrets = @{}
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
+    $Run.Asks = -not @($EnvelopeLines).Count
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
@@ -985,10 +987,7 @@ function Read-Envelope {
                 break
             }
             '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
-            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
-                $Run.BootBefore = $Matches[1]
-                break
-            }
+            '^boot-before ([0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z)\z' { $Run.BootBefore = $Matches[1]; break }
             '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
             '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
@@ -1032,9 +1031,11 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# A run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain. With an envelope, another program runs the script: nobody
+# would answer, and the run would keep the lock.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
+    if ($Secrets.ContainsKey($Name) -or -not $Run.Asks) { return }
+    if ('apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
@@ -1271,6 +1272,17 @@ function Test-KnownPath([string]$Path) {
         if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
     }
     $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+}
+
+# Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
+function Test-KeptFolder([string]$Path) {
+    $folder = $Path.TrimEnd('\')
+    if ($folder -eq $StateFolder) { return $true }
+    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+        if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
+    }
+    $false
 }
 
 function Assert-KnownPath([string]$Path) {
@@ -1612,11 +1624,16 @@ function Remove-Line($Line) {
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
-# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed, runs
+# only programs from folders where it puts them, and keeps what is not for undo to remove.
 function Assert-KnownName($Line) {
     $isKnown = switch ($Line.kind) {
         'registry' { $RegistryValues -contains $Line.key }
         'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        'msi' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'bundle' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'inno' { (Split-Path -Parent $Line.key) -eq $Programs }
+        'folder' { -not (Test-KeptFolder $Line.key) }
         default { $true }
     }
     if ($isKnown) { return }
@@ -2475,6 +2492,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 configuration, work = sys.argv[1:3]
@@ -2485,6 +2503,32 @@ with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
+LARGEST_LOG = 20_000_000                            # bytes
+
+
+class Log:
+    """The file for the log. When it is large, its text moves to LOG.before: the server may run for months."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.lock = threading.RLock()
+        self.file = open(path, mode, buffering=1, encoding="utf-8")
+
+    def write(self, text):
+        with self.lock:
+            if self.file.tell() > LARGEST_LOG:
+                try:
+                    shutil.copyfile(self.path, self.path + ".before")
+                except OSError:
+                    pass                            # without space, only the new text is kept
+                self.file.seek(0)
+                self.file.truncate()
+            return self.file.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 if len(sys.argv) > 3:
     log = sys.argv[3]
     mode = "w"
@@ -2493,7 +2537,7 @@ if len(sys.argv) > 3:
             os.replace(log, log + ".before")
     except OSError:                                 # Windows renames no file that another program shows
         mode = "a"
-    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = Log(log, mode)
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
@@ -2616,6 +2660,10 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# The account of a service has no trash that anybody could open or empty, and cannot create one on another disk. In
+# user scope, it is that of the user.
+if closed:
+    own["FileContentsManager"] = {"delete_to_trash": False, "always_delete_dir": True}
 # Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
 own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
@@ -2773,13 +2821,20 @@ function Write-LeftProgram([string]$RunId, $Process) {
 
 function Stop-LeftProcess([int]$Id) {
     try { (Get-Process -Id $Id -ErrorAction Stop).Kill() }
-    catch { Write-Notice log process-gone 'process {id} had already exited: {reason}' @{ id = $Id; reason = "$_" } }
+    catch {
+        $values = @{ id = $Id; reason = "$_" }
+        if (Get-Process -Id $Id -ErrorAction SilentlyContinue) { return }   # Wait-LeftProgram reports it
+        Write-Notice log process-gone 'process {id} had already exited: {reason}' $values
+    }
 }
 
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
 $RestSeconds = 5                                         # for which a program's output is read after it has exited
+
+Add-Hook Started { Remove-TemporaryFolder }              # of a run that was cut off
+Add-Hook Finished { Remove-TemporaryFolder }
 
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
@@ -2794,12 +2849,25 @@ function Get-ProcessBelow([string]$Folder) {
 }
 
 function Stop-ProcessBelow([string]$Folder) {
-    foreach ($process in @(Get-ProcessBelow $Folder)) {
-        try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch {
-            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
-                id = $process.Id; reason = "$_"
-            }
+    foreach ($process in @(Get-ProcessBelow $Folder)) { Stop-OneProcess $process }
+}
+
+# A process that exits by itself meanwhile is no failure. One that Windows protects, for example, cannot be stopped.
+function Stop-OneProcess($Process) {
+    $reason = ''
+    try { $Process.Kill() } catch { $reason = "$_" }
+    try { $ended = $Process.WaitForExit(10000) }
+    catch { $ended = -not @(Get-Process -Id $Process.Id -ErrorAction SilentlyContinue).Count }
+    $values = @{ id = $Process.Id; reason = $reason }
+    if ($ended -and $reason) { Write-Notice log process-gone 'process {id} had already exited: {reason}' $values }
+    elseif ($ended) { return }
+    elseif ($reason) {
+        Write-Notice warning process-not-killed ('process {id} could not be stopped, and is still running: ' +
+            '{reason}') $values
+    }
+    else {
+        Write-Notice warning process-not-exited 'process {id} did not exit within 10 seconds after it was stopped' @{
+            id = $Process.Id
         }
     }
 }
@@ -2854,11 +2922,34 @@ function New-ProgramStart {
     foreach ($name in @($start.EnvironmentVariables.Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
     }
+    if ($Run.Lock) {
+        foreach ($name in 'TEMP', 'TMP') { $start.EnvironmentVariables[$name] = Get-TemporaryFolder }
+    }
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
     }
     $start
+}
+
+# Return a folder for the temporary files of programs, which a run that may change the host has while it runs. That of
+# SYSTEM is C:\Windows\Temp: every user may create files in it, and even in the folders that a program creates in it.
+function Get-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if (-not (Test-Path -LiteralPath $folder)) { New-ClosedFolder $folder $StateAccess }
+    $folder
+}
+
+# What a killed run left running may still use it.
+function Remove-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if ($Run.Left -or -not (Test-Path -LiteralPath $folder)) { return }
+    try { Remove-Folder $folder }
+    catch {
+        Write-Notice log temporary-folder-kept 'could not remove {path}, which the next run removes: {reason}' @{
+            path = $folder; reason = "$_"
+        }
+    }
 }
 
 # Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50. What the
@@ -2928,10 +3019,23 @@ function Invoke-OpenSsl {
         [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
+    Assert-OpenSslClosed $openssl
     $folder = Split-Path -Parent $openssl
     $relative = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
     $closed = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $folder; OPENSSL_ENGINES = $folder }
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
+}
+
+# An OpenSSL outside of nbserver's folders may be where others can write, such as below C:\. It runs with administrator
+# rights, and creates the private key.
+function Assert-OpenSslClosed([string]$Path) {
+    if ((Test-Below $Path $Programs) -or -not (Test-Path -LiteralPath $Path)) { return }
+    $fault = Get-ProgramFault (Split-Path -Parent $Path)
+    if (-not $fault) { return }
+    throw (New-Failure openssl-unsafe ('{path} would run with administrator rights, but other accounts can change ' +
+            'it: {cause}. Allow only SYSTEM and administrators to write to its folder, then try again') @{
+            path = $Path
+        } -Cause $fault)
 }
 
 # ---- prelude: web_requests -------------------------------------------------------------------------
@@ -4844,7 +4948,7 @@ function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.Ra
 # Compare and replace a certificate that the host signs itself.
 
 # The certificate is for the names in the settings, with a key on P-256 that never leaves the host. A new one is created
-# 30 days before it expires, or when the names change.
+# 30 days before it expires, when the names change, or when the key is damaged.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
@@ -4894,11 +4998,18 @@ function Compare-OwnCertificate($Certificate) {
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
+    elseif ($Certificate.NotBefore.ToUniversalTime() -gt [DateTime]::UtcNow.AddDays(5 / 24 / 60)) {
+        # It was created while the clock of this host was wrong, by more than five minutes.
+        Add-Difference certificate-begins 'certificate' 'not valid yet' 'a new certificate'
+    }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
         Add-Difference certificate-source 'certificate source' 'a different source' 'this host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
         Add-Difference certificate-names 'certificate names' 'different names' $names
+    }
+    elseif ($Run.Mode -eq 'apply' -and -not (Test-OwnKeyPair)) {
+        Add-Difference certificate-key 'private key' 'not the key for the certificate' 'a new key and certificate'
     }
 }
 
@@ -5968,6 +6079,17 @@ function Start-Rotation {
     Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
     Remove-Switch                                        # what an upgrade that was cut off would restore
     Stop-Server
+    Assert-NoProcessLeft
+}
+
+# A kernel of an earlier user would still run, although the events say that it ended.
+function Assert-NoProcessLeft {
+    foreach ($process in @(Get-ProcessBelow $Programs)) {
+        throw (New-Failure rotate-process-left ('{path} (process {id}) is still running, so earlier users may still ' +
+                'have access. Stop this process, or restart Windows, then run nbserver rotate again') @{
+                id = $process.Id; path = $process.Path
+            })
+    }
 }
 
 function Invoke-RotatedStep($Step) {
@@ -8094,6 +8216,7 @@ function Assert-RegisteredPython($Registered) {
     $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
+        Assert-ForeignPython $values
         throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the Python {version} ' +
                 'installer would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
                 'to install a separate Python') $values)
@@ -8106,6 +8229,15 @@ function Assert-RegisteredPython($Registered) {
                 'accounts can change it: {cause}. Allow only SYSTEM and administrators to write to this folder, or ' +
                 'set python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
+}
+
+# The server runs from it, and so does the environment that a rollback needs.
+function Assert-ForeignPython([hashtable]$Values) {
+    if (-not (Test-Below $Values.folder $Programs)) { return }
+    throw (New-Failure own-python-would-be-moved ('nbserver installed Python {is} in {folder} with the publisher''s ' +
+            'installer, and the Python {version} installer would move it while the server uses it. Run nbserver ' +
+            'catalog update, which writes the zip of the newest patch into a site catalog: a zip is unpacked next ' +
+            'to it') $Values)
 }
 
 function Assert-RegisteredProgram([hashtable]$Values) {
@@ -8413,6 +8545,7 @@ Add-Step openssl 'OpenSSL is installed' -Test {
     elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
     else {
         if ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
+        Assert-OpenSslClosed $openssl
         Compare-OpenSslFile
     }
 } -Apply {
@@ -8647,6 +8780,13 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'redistributable), then run nbserver apply again')
 }
 
+# Return false if the key is that of another certificate, or damaged: the server could not start. This is not known if
+# OpenSSL does not run, which is the business of the steps before.
+function Test-OwnKeyPair {
+    if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { return $true }
+    try { Test-KeyPair $CertificateFile $KeyFile } catch { $true }
+}
+
 Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
@@ -8784,7 +8924,10 @@ Add-Step notebook 'The notebook server is configured with HTTPS, a password, and
         }
     }
     Compare-FirstPage
-    if ($Run.Mode -eq 'apply') { Assert-Salt }
+    if ($Run.Mode -eq 'apply') {
+        Assert-Salt
+        if (-not $Run.Asks) { Read-PasswordHash }        # it fails before anything is installed
+    }
     Compare-Configuration
 } -Apply {
     Assert-Salt

@@ -54,46 +54,46 @@
 #  3777  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
 #  3862  certificate_program    Create a certificate with OpenSSL.
 #  3870  starter                Define the Python program that starts the notebook server.
-#  4109  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4200  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4273  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4361  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4423  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4493  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4537  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4570  installed_files        Compare the files of the environment with those that were installed.
-#  4718  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4780  environment            Create the virtual environment, and install the packages of the lock in it.
-#  5014  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  5039  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5176  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5417  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5583  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5661  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5849  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6146  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6350  server_life            Restart or stop the installed server: modes restart and stop.
-#  6484  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6613  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6745  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6791  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  7126  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7234  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7269  server_log             Send the log of the notebook server: mode logs.
-#  7338  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4136  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4227  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4300  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4388  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4450  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4520  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4564  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4597  installed_files        Compare the files of the environment with those that were installed.
+#  4745  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4807  environment            Create the virtual environment, and install the packages of the lock in it.
+#  5041  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  5066  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5203  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5444  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5610  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5688  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5876  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6173  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6377  server_life            Restart or stop the installed server: modes restart and stop.
+#  6511  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6640  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6772  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6818  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  7153  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7261  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7296  server_log             Send the log of the notebook server: mode logs.
+#  7365  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7377  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7411  python                 Install Python from the distribution.
-#  7469  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7540  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7553  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7572  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7686  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7886  service                Run the notebook server as a service that starts with the system.
-#  8027  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  8095  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8247  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8338  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7404  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7438  python                 Install Python from the distribution.
+#  7496  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7567  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7580  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7599  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7713  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7913  service                Run the notebook server as a service that starts with the system.
+#  8054  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  8122  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8274  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8365  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -3885,6 +3885,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 configuration, work = sys.argv[1:3]
@@ -3895,6 +3896,32 @@ with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
+LARGEST_LOG = 20_000_000                            # bytes
+
+
+class Log:
+    """The file for the log. When it is large, its text moves to LOG.before: the server may run for months."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.lock = threading.RLock()
+        self.file = open(path, mode, buffering=1, encoding="utf-8")
+
+    def write(self, text):
+        with self.lock:
+            if self.file.tell() > LARGEST_LOG:
+                try:
+                    shutil.copyfile(self.path, self.path + ".before")
+                except OSError:
+                    pass                            # without space, only the new text is kept
+                self.file.seek(0)
+                self.file.truncate()
+            return self.file.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 if len(sys.argv) > 3:
     log = sys.argv[3]
     mode = "w"
@@ -3903,7 +3930,7 @@ if len(sys.argv) > 3:
             os.replace(log, log + ".before")
     except OSError:                                 # Windows renames no file that another program shows
         mode = "a"
-    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = Log(log, mode)
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

@@ -54,46 +54,46 @@
 #  3779  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
 #  3864  certificate_program    Create a certificate with OpenSSL.
 #  3872  starter                Define the Python program that starts the notebook server.
-#  4111  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4202  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4275  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4363  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4425  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4495  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4539  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4572  installed_files        Compare the files of the environment with those that were installed.
-#  4720  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4782  environment            Create the virtual environment, and install the packages of the lock in it.
-#  5016  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  5041  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5178  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5419  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5585  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5663  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5851  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6148  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6352  server_life            Restart or stop the installed server: modes restart and stop.
-#  6486  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6615  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6747  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6793  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  7128  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7236  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7271  server_log             Send the log of the notebook server: mode logs.
-#  7340  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  4138  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4229  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4302  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4390  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4452  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4522  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4566  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4599  installed_files        Compare the files of the environment with those that were installed.
+#  4747  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4809  environment            Create the virtual environment, and install the packages of the lock in it.
+#  5043  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  5068  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5205  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5446  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5612  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5690  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5878  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6175  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6379  server_life            Restart or stop the installed server: modes restart and stop.
+#  6513  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6642  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6774  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6820  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  7155  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7263  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7298  server_log             Send the log of the notebook server: mode logs.
+#  7367  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7379  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7413  python                 Install Python from the distribution.
-#  7471  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7542  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7555  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7574  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7688  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7888  service                Run the notebook server as a service that starts with the system.
-#  8029  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  8097  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8249  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8340  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7406  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7440  python                 Install Python from the distribution.
+#  7498  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7569  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7582  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7601  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7715  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7915  service                Run the notebook server as a service that starts with the system.
+#  8056  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  8124  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8276  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8367  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -3887,6 +3887,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 configuration, work = sys.argv[1:3]
@@ -3897,6 +3898,32 @@ with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
+LARGEST_LOG = 20_000_000                            # bytes
+
+
+class Log:
+    """The file for the log. When it is large, its text moves to LOG.before: the server may run for months."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.lock = threading.RLock()
+        self.file = open(path, mode, buffering=1, encoding="utf-8")
+
+    def write(self, text):
+        with self.lock:
+            if self.file.tell() > LARGEST_LOG:
+                try:
+                    shutil.copyfile(self.path, self.path + ".before")
+                except OSError:
+                    pass                            # without space, only the new text is kept
+                self.file.seek(0)
+                self.file.truncate()
+            return self.file.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 if len(sys.argv) > 3:
     log = sys.argv[3]
     mode = "w"
@@ -3905,7 +3932,7 @@ if len(sys.argv) > 3:
             os.replace(log, log + ".before")
     except OSError:                                 # Windows renames no file that another program shows
         mode = "a"
-    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = Log(log, mode)
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)

@@ -12,7 +12,7 @@
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rollback returns to the previous environment
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode set-password        replaces the password
 #   powershell -NoProfile -ExecutionPolicy Bypass -File most.ps1 -Mode rotate-certificate  replaces the certificate
-# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 success, but Windows must restart
+# Exit codes: 0 success, 2 differences (test, status), 3 failed, 3010 Windows must restart: then apply again
 # Requires Windows PowerShell 3.0 or newer, 64-bit, and administrator rights
 # Downloads come from the URLs in the settings and from the package index
 #
@@ -23,111 +23,111 @@
 #   224  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   456  run                    Check the language mode, and set the module path and the state of this run.
-#   538  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   628  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   666  events                 Report events: lines of JSON, which are the only output of this script.
-#   768  findings               Report in mode check which requirements this host meets, one finding for each.
-#   815  host_log               Write to the Windows event log which script changes this host.
-#   847  kept_script            Save a copy of each script that changes this host.
-#   867  envelope               Read the envelope: the only input of a run in addition to this script.
-#   971  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1043  lock                   Allow only one run at a time to change this host.
-#  1110  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1192  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1335  access                 Set and check access lists: who may read and change a folder.
-#  1411  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1448  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1558  registry               Read values in the registry.
-#  1569  registry_values        Compare, set, and restore values in the registry.
-#  1603  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1723  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1821  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1860  removal                Remove folders with all their contents, but never follow links in them.
-#  1948  set_aside              Set a folder aside until another one has taken its place.
-#  2000  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2051  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2108  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2265  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2362  starter                Define the Python program that starts the server, the same as on Linux.
-#  2601  server_command         Define the command line of the server, and what it was started with.
-#  2620  left_program           Stop a program that an interrupted run left running.
-#  2685  programs               Run other programs until they exit, and report their output.
-#  2824  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2843  web_requests           Send requests to web servers, and report why one did not respond.
-#  2916  downloads              Download files into the cache, and check their hashes before they are used.
-#  3084  sources                Download a program from one of several sources.
-#  3162  delivered_programs     Use program files that the workstation has sent.
-#  3193  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3282  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3358  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3414  foreign_places         Define where configuration from other installations may be on this host.
-#  3428  package_environment    Choose the environment variables of pip and uv.
-#  3503  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3508  installer_failures     Explain the exit codes of installers.
-#  3579  installers             Run installers and uninstallers, one at a time.
-#  3624  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3681  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3761  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3786  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3793  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3886  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  3924  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  3966  installed_files        Compare files with those that were installed.
-#  4119  running_server         Stop the server before its programs are replaced.
-#  4220  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4347  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4411  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4461  port_process           Find the program that listens on a TCP port, and what started it.
-#  4496  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4627  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4674  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4732  certificates           Read certificates from PEM files.
-#  4749  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4826  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  4962  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5089  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5198  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5291  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5309  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5356  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5387  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5468  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5611  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5655  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5779  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5936  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  5994  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6079  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6253  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6492  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6604  server_life            Restart or stop the installed server: modes restart and stop.
-#  6709  restarted_server       Start the registered task again.
-#  6766  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6918  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7041  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7083  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7246  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7511  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7644  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7691  server_log             Send the log of the notebook server: mode logs.
-#  7791  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   539  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   629  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   667  events                 Report events: lines of JSON, which are the only output of this script.
+#   769  findings               Report in mode check which requirements this host meets, one finding for each.
+#   816  host_log               Write to the Windows event log which script changes this host.
+#   848  kept_script            Save a copy of each script that changes this host.
+#   868  envelope               Read the envelope: the only input of a run in addition to this script.
+#   972  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1044  lock                   Allow only one run at a time to change this host.
+#  1111  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1204  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1347  access                 Set and check access lists: who may read and change a folder.
+#  1423  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1460  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1575  registry               Read values in the registry.
+#  1586  registry_values        Compare, set, and restore values in the registry.
+#  1620  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1740  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1838  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1877  removal                Remove folders with all their contents, but never follow links in them.
+#  1965  set_aside              Set a folder aside until another one has taken its place.
+#  2017  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2068  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2125  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2282  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2379  starter                Define the Python program that starts the server, the same as on Linux.
+#  2649  server_command         Define the command line of the server, and what it was started with.
+#  2668  left_program           Stop a program that an interrupted run left running.
+#  2737  programs               Run other programs until they exit, and report their output.
+#  2915  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2947  web_requests           Send requests to web servers, and report why one did not respond.
+#  3020  downloads              Download files into the cache, and check their hashes before they are used.
+#  3188  sources                Download a program from one of several sources.
+#  3266  delivered_programs     Use program files that the workstation has sent.
+#  3297  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3386  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3462  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3518  foreign_places         Define where configuration from other installations may be on this host.
+#  3532  package_environment    Choose the environment variables of pip and uv.
+#  3607  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3612  installer_failures     Explain the exit codes of installers.
+#  3683  installers             Run installers and uninstallers, one at a time.
+#  3728  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3785  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3865  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3890  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3897  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3990  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4028  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4070  installed_files        Compare files with those that were installed.
+#  4223  running_server         Stop the server before its programs are replaced.
+#  4324  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4451  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4515  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4565  port_process           Find the program that listens on a TCP port, and what started it.
+#  4600  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4731  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4778  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4836  certificates           Read certificates from PEM files.
+#  4853  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4937  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5073  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5200  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5309  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5402  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5420  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5467  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5498  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5579  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5722  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5766  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5890  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6058  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6116  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6201  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6375  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6614  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6726  server_life            Restart or stop the installed server: modes restart and stop.
+#  6831  restarted_server       Start the registered task again.
+#  6888  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7040  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7163  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7205  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7368  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7633  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7766  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7813  server_log             Send the log of the notebook server: mode logs.
+#  7913  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7823  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7929  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  7937  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  7958  python                 Install Python from the publisher, or use one that is installed.
-#  8127  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8188  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8330  packages               Install the packages of the lock in a virtual environment.
-#  8542  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8569  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8707  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  8915  service                Run the server as a scheduled task.
-#  9068  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9150  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9247  path                   Add the programs of the server to the PATH of the machine.
-#  9276  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9326  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7945  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8051  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8059  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8080  python                 Install Python from the publisher, or use one that is installed.
+#  8259  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8320  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8463  packages               Install the packages of the lock in a virtual environment.
+#  8675  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8709  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8850  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9058  service                Run the server as a scheduled task.
+#  9211  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9293  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9390  path                   Add the programs of the server to the PATH of the machine.
+#  9419  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9469  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -485,6 +485,7 @@ $Utf8 = New-Object Text.UTF8Encoding $false              # the encoding of every
 $Steps = New-Object Collections.ArrayList
 $Run = @{
     Id = ''; Mode = ''; Operator = ''; After = 0; Restarts = 0; BootBefore = ''   # from the envelope
+    Asks = $true                                         # for what is missing: a run without an envelope, by hand
     ClockAhead = [TimeSpan]::Zero                        # of this host, compared with the workstation
     Script = ''; Evidence = ''                           # hashes: of this script, and of what the sender keeps
     Thorough = $false; Repair = $false                   # whether to read all installed files, or to install them again
@@ -875,6 +876,7 @@ $Secrets = @{}
 # A line that does not match is not quoted in the message, because it may contain a secret.
 function Read-Envelope {
     $Run.Mode = $Mode
+    $Run.Asks = -not @($EnvelopeLines).Count
     $number = 0
     foreach ($line in $EnvelopeLines) {
         $number++
@@ -891,10 +893,7 @@ function Read-Envelope {
                 break
             }
             '^after ([0-9]{1,9})\z' { $Run.After = [int]$Matches[1]; break }
-            '^boot-before ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\z' {
-                $Run.BootBefore = $Matches[1]
-                break
-            }
+            '^boot-before ([0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z)\z' { $Run.BootBefore = $Matches[1]; break }
             '^restarts ([0-9])\z' { $Run.Restarts = [int]$Matches[1]; break }
             '^former-salt ([A-Za-z0-9+/]{22})\z' { $Run.FormerSalt = $Matches[1]; break }
             '^new-salt yes\z' { $Run.NewSalt = $true; break }
@@ -938,9 +937,11 @@ function New-RunId {
     [DateTime]::UtcNow.ToString("yyyyMMdd'T'HHmmss'Z'", [Globalization.CultureInfo]::InvariantCulture) + '-by-hand'
 }
 
-# A run by hand asks for what the envelope would contain.
+# A run by hand asks for what the envelope would contain. With an envelope, another program runs the script: nobody
+# would answer, and the run would keep the lock.
 function Request-Secret([string]$Name, [string]$Prompt) {
-    if ($Secrets.ContainsKey($Name) -or 'apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
+    if ($Secrets.ContainsKey($Name) -or -not $Run.Asks) { return }
+    if ('apply', 'rotate', 'set-password' -notcontains $Run.Mode) { return }
     $typed = Read-Host -Prompt $Prompt -AsSecureString
     $Secrets[$Name] = (New-Object Net.NetworkCredential('', $typed)).Password
 }
@@ -1177,6 +1178,17 @@ function Test-KnownPath([string]$Path) {
         if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
     }
     $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+}
+
+# Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
+function Test-KeptFolder([string]$Path) {
+    $folder = $Path.TrimEnd('\')
+    if ($folder -eq $StateFolder) { return $true }
+    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+        if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
+    }
+    $false
 }
 
 function Assert-KnownPath([string]$Path) {
@@ -1518,11 +1530,16 @@ function Remove-Line($Line) {
     Write-Record @(Read-Record | Where-Object { $_.kind -ne $Line.kind -or $_.key -ne $Line.key })
 }
 
-# Whatever the record contains, undo restores only registry values and tasks that this script can have changed.
+# Whatever the record contains, undo restores only registry values and tasks that this script can have changed, runs
+# only programs from folders where it puts them, and keeps what is not for undo to remove.
 function Assert-KnownName($Line) {
     $isKnown = switch ($Line.kind) {
         'registry' { $RegistryValues -contains $Line.key }
         'task' { $Line.key -cmatch '\A(nbserver|nbserver-close-[a-z0-9_]+)\z' }
+        'msi' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'bundle' { (Split-Path -Parent $Line.key) -eq $CacheFolder }
+        'inno' { (Split-Path -Parent $Line.key) -eq $Programs }
+        'folder' { -not (Test-KeptFolder $Line.key) }
         default { $true }
     }
     if ($isKnown) { return }
@@ -2381,6 +2398,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import time
 
 configuration, work = sys.argv[1:3]
@@ -2391,6 +2409,32 @@ with open(configuration, encoding="utf-8") as file:
     settings = json.load(file)
 os.chdir(folder)                                    # before 2022, Jupyter read configuration from its working folder
 
+LARGEST_LOG = 20_000_000                            # bytes
+
+
+class Log:
+    """The file for the log. When it is large, its text moves to LOG.before: the server may run for months."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.lock = threading.RLock()
+        self.file = open(path, mode, buffering=1, encoding="utf-8")
+
+    def write(self, text):
+        with self.lock:
+            if self.file.tell() > LARGEST_LOG:
+                try:
+                    shutil.copyfile(self.path, self.path + ".before")
+                except OSError:
+                    pass                            # without space, only the new text is kept
+                self.file.seek(0)
+                self.file.truncate()
+            return self.file.write(text)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
 if len(sys.argv) > 3:
     log = sys.argv[3]
     mode = "w"
@@ -2399,7 +2443,7 @@ if len(sys.argv) > 3:
             os.replace(log, log + ".before")
     except OSError:                                 # Windows renames no file that another program shows
         mode = "a"
-    sys.stdout = sys.stderr = open(log, mode, buffering=1, encoding="utf-8")
+    sys.stdout = sys.stderr = Log(log, mode)
     # Kernels inherit the file descriptors 0 to 2. A program without a console has none that they could use.
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
@@ -2522,6 +2566,10 @@ EXPORTERS = {                                       # exporters of nbconvert, an
 }
 own = {name: {"enabled": False} for name, needed in EXPORTERS.items() if not needed}
 own["LabApp"] = NO_EXTENSIONS
+# The account of a service has no trash that anybody could open or empty, and cannot create one on another disk. In
+# user scope, it is that of the user.
+if closed:
+    own["FileContentsManager"] = {"delete_to_trash": False, "always_delete_dir": True}
 # Whether several people can edit a notebook at the same time (the package jupyter-collaboration).
 own["YDocExtension"] = {"disable_rtc": "YDocExtension" not in settings}
 
@@ -2679,13 +2727,20 @@ function Write-LeftProgram([string]$RunId, $Process) {
 
 function Stop-LeftProcess([int]$Id) {
     try { (Get-Process -Id $Id -ErrorAction Stop).Kill() }
-    catch { Write-Notice log process-gone 'process {id} had already exited: {reason}' @{ id = $Id; reason = "$_" } }
+    catch {
+        $values = @{ id = $Id; reason = "$_" }
+        if (Get-Process -Id $Id -ErrorAction SilentlyContinue) { return }   # Wait-LeftProgram reports it
+        Write-Notice log process-gone 'process {id} had already exited: {reason}' $values
+    }
 }
 
 # ---- prelude: programs -----------------------------------------------------------------------------
 # Run other programs until they exit, and report their output.
 
 $RestSeconds = 5                                         # for which a program's output is read after it has exited
+
+Add-Hook Started { Remove-TemporaryFolder }              # of a run that was cut off
+Add-Hook Finished { Remove-TemporaryFolder }
 
 # Quote one argument of a command line by the rules of Windows: backslashes before a quote are doubled.
 function Format-Argument([string]$Text) {
@@ -2700,12 +2755,25 @@ function Get-ProcessBelow([string]$Folder) {
 }
 
 function Stop-ProcessBelow([string]$Folder) {
-    foreach ($process in @(Get-ProcessBelow $Folder)) {
-        try { $process.Kill(); [void]$process.WaitForExit(10000) }
-        catch {
-            Write-Notice log process-gone 'process {id} had already exited: {reason}' @{
-                id = $process.Id; reason = "$_"
-            }
+    foreach ($process in @(Get-ProcessBelow $Folder)) { Stop-OneProcess $process }
+}
+
+# A process that exits by itself meanwhile is no failure. One that Windows protects, for example, cannot be stopped.
+function Stop-OneProcess($Process) {
+    $reason = ''
+    try { $Process.Kill() } catch { $reason = "$_" }
+    try { $ended = $Process.WaitForExit(10000) }
+    catch { $ended = -not @(Get-Process -Id $Process.Id -ErrorAction SilentlyContinue).Count }
+    $values = @{ id = $Process.Id; reason = $reason }
+    if ($ended -and $reason) { Write-Notice log process-gone 'process {id} had already exited: {reason}' $values }
+    elseif ($ended) { return }
+    elseif ($reason) {
+        Write-Notice warning process-not-killed ('process {id} could not be stopped, and is still running: ' +
+            '{reason}') $values
+    }
+    else {
+        Write-Notice warning process-not-exited 'process {id} did not exit within 10 seconds after it was stopped' @{
+            id = $Process.Id
         }
     }
 }
@@ -2760,11 +2828,34 @@ function New-ProgramStart {
     foreach ($name in @($start.EnvironmentVariables.Keys)) {
         if ($name.ToUpperInvariant() -cmatch '^OPENSSL_') { $start.EnvironmentVariables.Remove($name) }
     }
+    if ($Run.Lock) {
+        foreach ($name in 'TEMP', 'TMP') { $start.EnvironmentVariables[$name] = Get-TemporaryFolder }
+    }
     foreach ($name in $Environment.Keys) {
         if ($null -eq $Environment[$name]) { $start.EnvironmentVariables.Remove($name) }
         else { $start.EnvironmentVariables[$name] = $Environment[$name] }
     }
     $start
+}
+
+# Return a folder for the temporary files of programs, which a run that may change the host has while it runs. That of
+# SYSTEM is C:\Windows\Temp: every user may create files in it, and even in the folders that a program creates in it.
+function Get-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if (-not (Test-Path -LiteralPath $folder)) { New-ClosedFolder $folder $StateAccess }
+    $folder
+}
+
+# What a killed run left running may still use it.
+function Remove-TemporaryFolder {
+    $folder = Join-Path $StateFolder 'temp'
+    if ($Run.Left -or -not (Test-Path -LiteralPath $folder)) { return }
+    try { Remove-Folder $folder }
+    catch {
+        Write-Notice log temporary-folder-kept 'could not remove {path}, which the next run removes: {reason}' @{
+            path = $folder; reason = "$_"
+        }
+    }
 }
 
 # Return the lines of output and errors, in the order in which they arrive: with -Quiet all, else the last 50. What the
@@ -2834,10 +2925,23 @@ function Invoke-OpenSsl {
         [string]$Text = 'openssl exited with code {exit_code}: {output}'
     )
     $openssl = Get-OpenSsl
+    Assert-OpenSslClosed $openssl
     $folder = Split-Path -Parent $openssl
     $relative = @($Arguments | ForEach-Object { $_.Replace("$StateFolder\", '') })
     $closed = $Environment + @{ OPENSSL_CONF = 'NUL'; OPENSSL_MODULES = $folder; OPENSSL_ENGINES = $folder }
     Invoke-Program $openssl $relative $closed -Accept $Accept -Quiet:$Quiet -Code $Code -Text $Text
+}
+
+# An OpenSSL outside of nbserver's folders may be where others can write, such as below C:\. It runs with administrator
+# rights, and creates the private key.
+function Assert-OpenSslClosed([string]$Path) {
+    if ((Test-Below $Path $Programs) -or -not (Test-Path -LiteralPath $Path)) { return }
+    $fault = Get-ProgramFault (Split-Path -Parent $Path)
+    if (-not $fault) { return }
+    throw (New-Failure openssl-unsafe ('{path} would run with administrator rights, but other accounts can change ' +
+            'it: {cause}. Allow only SYSTEM and administrators to write to its folder, then try again') @{
+            path = $Path
+        } -Cause $fault)
 }
 
 # ---- prelude: web_requests -------------------------------------------------------------------------
@@ -4750,7 +4854,7 @@ function Get-Fingerprint($Certificate) { 'SHA256:' + (Get-Sha256 $Certificate.Ra
 # Compare and replace a certificate that the host signs itself.
 
 # The certificate is for the names in the settings, with a key on P-256 that never leaves the host. A new one is created
-# 30 days before it expires, or when the names change.
+# 30 days before it expires, when the names change, or when the key is damaged.
 
 $CertificateFile = Join-Path $ServiceFolder 'certificate.pem'
 $KeyFile = Join-Path $ServiceFolder 'key.pem'
@@ -4800,11 +4904,18 @@ function Compare-OwnCertificate($Certificate) {
     if ($end -lt [DateTime]::UtcNow.AddDays([Math]::Min(30, $Settings.certificate.days / 2))) {
         Add-Difference certificate-expires 'certificate expiration date' $end.ToString('u') 'a later date'
     }
+    elseif ($Certificate.NotBefore.ToUniversalTime() -gt [DateTime]::UtcNow.AddDays(5 / 24 / 60)) {
+        # It was created while the clock of this host was wrong, by more than five minutes.
+        Add-Difference certificate-begins 'certificate' 'not valid yet' 'a new certificate'
+    }
     elseif (-not (Test-TextFile $SourceFile 'host')) {
         Add-Difference certificate-source 'certificate source' 'a different source' 'this host'
     }
     elseif (-not (Test-TextFile $RequestFile (Get-CertificateRequest))) {
         Add-Difference certificate-names 'certificate names' 'different names' $names
+    }
+    elseif ($Run.Mode -eq 'apply' -and -not (Test-OwnKeyPair)) {
+        Add-Difference certificate-key 'private key' 'not the key for the certificate' 'a new key and certificate'
     }
 }
 
@@ -5874,6 +5985,17 @@ function Start-Rotation {
     Write-TextFile $RotationFile "{`"v`":1,`"run`":`"$($Run.Id)`",`"password`":`"$($Former.Password)`",`"key`":$key}`n"
     Remove-Switch                                        # what an upgrade that was cut off would restore
     Stop-Server
+    Assert-NoProcessLeft
+}
+
+# A kernel of an earlier user would still run, although the events say that it ended.
+function Assert-NoProcessLeft {
+    foreach ($process in @(Get-ProcessBelow $Programs)) {
+        throw (New-Failure rotate-process-left ('{path} (process {id}) is still running, so earlier users may still ' +
+                'have access. Stop this process, or restart Windows, then run nbserver rotate again') @{
+                id = $process.Id; path = $process.Path
+            })
+    }
 }
 
 function Invoke-RotatedStep($Step) {
@@ -8000,6 +8122,7 @@ function Assert-RegisteredPython($Registered) {
     $values = @{ is = $Registered.Version; folder = $Registered.Folder }
     if ($Registered.Version -ne $Settings.python.version) {
         $values.version = $Settings.python.version
+        Assert-ForeignPython $values
         throw (New-Failure python-would-be-moved ('Python {is} is installed in {folder}, and the Python {version} ' +
                 'installer would move it. Set python.version = "{is}" in the inventory, or set python.kind = "zip" ' +
                 'to install a separate Python') $values)
@@ -8012,6 +8135,15 @@ function Assert-RegisteredPython($Registered) {
                 'accounts can change it: {cause}. Allow only SYSTEM and administrators to write to this folder, or ' +
                 'set python.kind = "zip" in the inventory to install a separate Python') $values -Cause $fault)
     }
+}
+
+# The server runs from it, and so does the environment that a rollback needs.
+function Assert-ForeignPython([hashtable]$Values) {
+    if (-not (Test-Below $Values.folder $Programs)) { return }
+    throw (New-Failure own-python-would-be-moved ('nbserver installed Python {is} in {folder} with the publisher''s ' +
+            'installer, and the Python {version} installer would move it while the server uses it. Run nbserver ' +
+            'catalog update, which writes the zip of the newest patch into a site catalog: a zip is unpacked next ' +
+            'to it') $Values)
 }
 
 function Assert-RegisteredProgram([hashtable]$Values) {
@@ -8319,6 +8451,7 @@ Add-Step openssl 'OpenSSL is installed' -Test {
     elseif (Test-CutOff $file) { Add-Difference openssl 'OpenSSL' 'partly installed' $openssl }
     else {
         if ($Settings.openssl.kind -eq 'msi') { Compare-OpenSslPackage $openssl $file }
+        Assert-OpenSslClosed $openssl
         Compare-OpenSslFile
     }
 } -Apply {
@@ -8553,6 +8686,13 @@ function New-OwnCertificate([string]$NewKey, [string]$NewCertificate) {
         'redistributable), then run nbserver apply again')
 }
 
+# Return false if the key is that of another certificate, or damaged: the server could not start. This is not known if
+# OpenSSL does not run, which is the business of the steps before.
+function Test-OwnKeyPair {
+    if (-not (Test-Path -LiteralPath (Get-OpenSsl))) { return $true }
+    try { Test-KeyPair $CertificateFile $KeyFile } catch { $true }
+}
+
 Add-Step certificate 'The server has a certificate for its names and a private key that only it can read' -Test {
     Compare-Folder $ServiceFolder $ServiceReads
     $certificate = Get-ServerCertificate
@@ -8690,7 +8830,10 @@ Add-Step notebook 'The notebook server is configured with HTTPS, a password, and
         }
     }
     Compare-FirstPage
-    if ($Run.Mode -eq 'apply') { Assert-Salt }
+    if ($Run.Mode -eq 'apply') {
+        Assert-Salt
+        if (-not $Run.Asks) { Read-PasswordHash }        # it fails before anything is installed
+    }
     Compare-Configuration
 } -Apply {
     Assert-Salt
