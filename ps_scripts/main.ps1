@@ -135,6 +135,7 @@ function Start-Run {
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
         host = $Settings.host; script_sha256 = $Run.Script
     }
+    Invoke-Hook Begun
     if ($Run.EventFile) { Invoke-Hook Started }
 }
 

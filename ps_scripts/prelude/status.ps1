@@ -67,11 +67,12 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none.
+# Return the run whose events were written last, without this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
-    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $runs = [IO.Directory]::GetDirectories($folder) | Where-Object { (Split-Path -Leaf $_) -cne $Run.Id }
+    $files = foreach ($run in $runs) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
     if ($file) { Get-KeptRun $file.FullName }
 }
@@ -100,8 +101,30 @@ function Get-Text([string]$Line, [string]$Name) {
     $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
     if (-not $found.Success) { return '' }
     $text = $found.Groups[1].Value
-    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    if ($text.Contains('\')) {
+        try { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+        catch { return '' }   # a damaged file must not prevent runs
+    }
     $text.Substring(1, $text.Length - 2)
+}
+
+# ---- a newer release
+
+# From two workstations with different releases, each run would reverse what the other one has changed.
+Add-Hook Begun {
+    if ('test', 'apply' -notcontains $Run.Mode) { return }
+    $last = Get-LastRun
+    if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
+        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
+        'this workstation, then try again') @{
+        newer = $last.release; operator = $last.operator; own = $Settings.release
+    }
+}
+
+# Return a version that can be compared; the lowest one if the release is not known.
+function Get-ReleaseVersion([string]$Release) {
+    if ($Release -cmatch '\A[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}') { [version]$Matches[0] } else { [version]'0.0.0' }
 }
 
 $Modes.status = {

@@ -100,34 +100,34 @@
 #  6295  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6469  way_back               Restore the previous server after a failed upgrade or failed new settings.
 #  6708  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6820  server_life            Restart or stop the installed server: modes restart and stop.
-#  6925  restarted_server       Start the registered task again.
-#  6982  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7134  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7257  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7299  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7462  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7727  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7860  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7907  server_log             Send the log of the notebook server: mode logs.
-#  8007  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6843  server_life            Restart or stop the installed server: modes restart and stop.
+#  6948  restarted_server       Start the registered task again.
+#  7005  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7157  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7280  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7322  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7485  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7750  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7883  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7930  server_log             Send the log of the notebook server: mode logs.
+#  8030  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  8039  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8145  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8153  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8174  python                 Install Python from the publisher, or use one that is installed.
-#  8353  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8414  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8557  packages               Install the packages of the lock in a virtual environment.
-#  8769  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8803  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8944  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9152  service                Run the server as a scheduled task.
-#  9305  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9387  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9484  path                   Add the programs of the server to the PATH of the machine.
-#  9513  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9563  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8062  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8168  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8176  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8197  python                 Install Python from the publisher, or use one that is installed.
+#  8376  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8437  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8580  packages               Install the packages of the lock in a virtual environment.
+#  8792  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8826  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8967  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9175  service                Run the server as a scheduled task.
+#  9328  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9410  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9507  path                   Add the programs of the server to the PATH of the machine.
+#  9536  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9586  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -607,9 +607,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
-# undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
+# What parts of the prelude do before a run, when it has begun, when a run that makes changes has started, before it
+# finishes, before an undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -6774,11 +6774,12 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none.
+# Return the run whose events were written last, without this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
-    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $runs = [IO.Directory]::GetDirectories($folder) | Where-Object { (Split-Path -Leaf $_) -cne $Run.Id }
+    $files = foreach ($run in $runs) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
     if ($file) { Get-KeptRun $file.FullName }
 }
@@ -6807,8 +6808,30 @@ function Get-Text([string]$Line, [string]$Name) {
     $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
     if (-not $found.Success) { return '' }
     $text = $found.Groups[1].Value
-    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    if ($text.Contains('\')) {
+        try { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+        catch { return '' }   # a damaged file must not prevent runs
+    }
     $text.Substring(1, $text.Length - 2)
+}
+
+# ---- a newer release
+
+# From two workstations with different releases, each run would reverse what the other one has changed.
+Add-Hook Begun {
+    if ('test', 'apply' -notcontains $Run.Mode) { return }
+    $last = Get-LastRun
+    if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
+        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
+        'this workstation, then try again') @{
+        newer = $last.release; operator = $last.operator; own = $Settings.release
+    }
+}
+
+# Return a version that can be compared; the lowest one if the release is not known.
+function Get-ReleaseVersion([string]$Release) {
+    if ($Release -cmatch '\A[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}') { [version]$Matches[0] } else { [version]'0.0.0' }
 }
 
 $Modes.status = {
@@ -9697,6 +9720,7 @@ function Start-Run {
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
         host = $Settings.host; script_sha256 = $Run.Script
     }
+    Invoke-Hook Begun
     if ($Run.EventFile) { Invoke-Hook Started }
 }
 

@@ -100,34 +100,34 @@
 #  6201  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6375  way_back               Restore the previous server after a failed upgrade or failed new settings.
 #  6614  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6726  server_life            Restart or stop the installed server: modes restart and stop.
-#  6831  restarted_server       Start the registered task again.
-#  6888  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7040  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7163  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7205  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7368  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7633  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7766  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7813  server_log             Send the log of the notebook server: mode logs.
-#  7913  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6749  server_life            Restart or stop the installed server: modes restart and stop.
+#  6854  restarted_server       Start the registered task again.
+#  6911  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7063  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7186  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7228  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7391  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7656  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7789  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7836  server_log             Send the log of the notebook server: mode logs.
+#  7936  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7945  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8051  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8059  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8080  python                 Install Python from the publisher, or use one that is installed.
-#  8259  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8320  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8463  packages               Install the packages of the lock in a virtual environment.
-#  8675  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8709  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8850  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9058  service                Run the server as a scheduled task.
-#  9211  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9293  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9390  path                   Add the programs of the server to the PATH of the machine.
-#  9419  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9469  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7968  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8074  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8082  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8103  python                 Install Python from the publisher, or use one that is installed.
+#  8282  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8343  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8486  packages               Install the packages of the lock in a virtual environment.
+#  8698  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8732  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8873  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9081  service                Run the server as a scheduled task.
+#  9234  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9316  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9413  path                   Add the programs of the server to the PATH of the machine.
+#  9442  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9492  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -513,9 +513,9 @@ function Add-Step {
     [void]$Steps.Add(@{ Name = $Name; Title = $Title; Test = $Test; Apply = $Apply; Bracket = [bool]$Bracket })
 }
 
-# What parts of the prelude do before a run, when a run that makes changes has started, before it finishes, before an
-# undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
+# What parts of the prelude do before a run, when it has begun, when a run that makes changes has started, before it
+# finishes, before an undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
+$Hooks = @{ BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
@@ -6680,11 +6680,12 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, or nothing if there is none.
+# Return the run whose events were written last, without this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
-    $files = foreach ($run in [IO.Directory]::GetDirectories($folder)) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
+    $runs = [IO.Directory]::GetDirectories($folder) | Where-Object { (Split-Path -Leaf $_) -cne $Run.Id }
+    $files = foreach ($run in $runs) { [IO.FileInfo](Join-Path $run 'events.jsonl') }
     $file = $files | Where-Object { $_.Exists } | Sort-Object -Property LastWriteTimeUtc | Select-Object -Last 1
     if ($file) { Get-KeptRun $file.FullName }
 }
@@ -6713,8 +6714,30 @@ function Get-Text([string]$Line, [string]$Name) {
     $found = [regex]::Match($Line, "`"$Name`":(`"(?:[^`"\\]|\\.)*`")")
     if (-not $found.Success) { return '' }
     $text = $found.Groups[1].Value
-    if ($text.Contains('\')) { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+    if ($text.Contains('\')) {
+        try { return [string](ConvertFrom-Json "{`"text`":$text}").text }
+        catch { return '' }   # a damaged file must not prevent runs
+    }
     $text.Substring(1, $text.Length - 2)
+}
+
+# ---- a newer release
+
+# From two workstations with different releases, each run would reverse what the other one has changed.
+Add-Hook Begun {
+    if ('test', 'apply' -notcontains $Run.Mode) { return }
+    $last = Get-LastRun
+    if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
+        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
+        'this workstation, then try again') @{
+        newer = $last.release; operator = $last.operator; own = $Settings.release
+    }
+}
+
+# Return a version that can be compared; the lowest one if the release is not known.
+function Get-ReleaseVersion([string]$Release) {
+    if ($Release -cmatch '\A[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,4}') { [version]$Matches[0] } else { [version]'0.0.0' }
 }
 
 $Modes.status = {
@@ -9603,6 +9626,7 @@ function Start-Run {
         run = $Run.Id; boot = $Run.Boot; mode = $Run.Mode; operator = $Run.Operator; release = $Settings.release
         host = $Settings.host; script_sha256 = $Run.Script
     }
+    Invoke-Hook Begun
     if ($Run.EventFile) { Invoke-Hook Started }
 }
 

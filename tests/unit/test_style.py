@@ -103,6 +103,11 @@ def test_a_phrase_is_on_no_page(pattern: str) -> None:
     assert not found, f"write: {PHRASES[pattern][0]}\n" + "\n".join(found)
 
 
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_no_page_has_a_half_of_a_merge(page: Path) -> None:
+    assert re.findall(r"^(?:<{7} .*|={7}|>{7} .*)$", page.read_text("utf-8"), re.M) == []
+
+
 def pieces(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each string with several words, docstrings included, and of each comment of a Python file."""
     text = path.read_text("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ class Host:
         assert event["event"] == "status"
         return event
 
+    def begun(self, mode: str, release: str) -> list[dict[str, Any]]:
+        """The warnings of a run `r2` of a script of a release, after its first event."""
+        values = f"$Run.Mode = '{mode}'; $Run.Id = 'r2'; $Settings | Add-Member -Force release '{release}'; $Run.Step = ''; "
+        lines = self.place.run(f"{MAIN}\n{values}[void](Get-Said); Invoke-Hook Begun; Get-Said")
+        return [json.loads(line) for line in lines]
+
 
 @pytest.fixture
 def host(place: Place) -> Host:
@@ -125,6 +132,31 @@ def test_the_last_run(host: Host) -> None:
     assert host.status(before="function Get-LockOwner { 'run a-run-2, mode undo' }")["last"]["outcome"] == "interrupted", "its next leg"
     newest.write_text('{"v":1,"n":1,"time":"2026-11-22T')
     assert host.status()["last"] is None
+
+
+def test_a_script_of_an_older_release_than_the_last_one_is_a_warning(host: Host) -> None:
+    """On a second workstation, which would reverse what the first one has changed. The run itself has events too."""
+    file = host.keep("run-1", started("run-1", 'anna at "a"') | {"release": "0.10.0"}, finished("ok"))
+    host.keep("r2", started("r2") | {"release": "0.1.0"})
+    os.utime(file, (1, 1))
+    for mode, release, expected in (
+        ("test", "0.9.9", ["release-older"]),
+        ("test", "0.10.0", []),
+        ("test", "0.10.1", []),
+        ("apply", "0.9.9", ["release-older"]),
+        ("undo", "0.9.9", []),
+    ):
+        events = host.begun(mode, release)
+        assert [event["code"] for event in events] == expected, (mode, release)
+        if expected:
+            assert events[0]["values"] == {"newer": "0.10.0", "operator": 'anna at "a"', "own": "0.9.9"}
+
+
+@pytest.mark.parametrize("release", ["", "newest", "9.9", "99999.0.0", r"\u12"])
+def test_a_run_whose_release_is_not_known_is_no_newer_one(host: Host, release: str) -> None:
+    file = host.keep("run-1", started("run-1") | {"release": "RELEASE"})
+    file.write_text(file.read_text().replace("RELEASE", release))
+    assert host.begun("apply", "0.9.9") == []
 
 
 def test_the_runs_that_the_host_has_kept(host: Host) -> None:
