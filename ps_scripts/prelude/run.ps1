@@ -63,7 +63,9 @@ function Add-Step {
 
 # What parts of the prelude do before a run, when it has begun, when a run that makes changes has started, before it
 # finishes, before an undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
+$Hooks = @{
+    BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @()
+}
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 

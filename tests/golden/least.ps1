@@ -23,111 +23,111 @@
 #   318  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   550  run                    Check the language mode, and set the module path and the state of this run.
-#   633  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   723  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   761  events                 Report events: lines of JSON, which are the only output of this script.
-#   863  findings               Report in mode check which requirements this host meets, one finding for each.
-#   910  host_log               Write to the Windows event log which script changes this host.
-#   942  kept_script            Save a copy of each script that changes this host.
-#   962  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1066  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1138  lock                   Allow only one run at a time to change this host.
-#  1205  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1298  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1441  access                 Set and check access lists: who may read and change a folder.
-#  1517  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1554  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1669  registry               Read values in the registry.
-#  1680  registry_values        Compare, set, and restore values in the registry.
-#  1714  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1834  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1932  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1971  removal                Remove folders with all their contents, but never follow links in them.
-#  2059  set_aside              Set a folder aside until another one has taken its place.
-#  2111  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2162  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2219  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2376  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2473  starter                Define the Python program that starts the server, the same as on Linux.
-#  2743  server_command         Define the command line of the server, and what it was started with.
-#  2762  left_program           Stop a program that an interrupted run left running.
-#  2831  programs               Run other programs until they exit, and report their output.
-#  3009  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  3041  web_requests           Send requests to web servers, and report why one did not respond.
-#  3114  downloads              Download files into the cache, and check their hashes before they are used.
-#  3282  sources                Download a program from one of several sources.
-#  3360  delivered_programs     Use program files that the workstation has sent.
-#  3391  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3480  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3556  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3612  foreign_places         Define where configuration from other installations may be on this host.
-#  3626  package_environment    Choose the environment variables of pip and uv.
-#  3701  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3706  installer_failures     Explain the exit codes of installers.
-#  3777  installers             Run installers and uninstallers, one at a time.
-#  3822  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3879  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3959  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3984  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3991  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  4084  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4122  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4164  installed_files        Compare files with those that were installed.
-#  4317  running_server         Stop the server before its programs are replaced.
-#  4418  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4545  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4609  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4659  port_process           Find the program that listens on a TCP port, and what started it.
-#  4694  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4825  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4872  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4930  certificates           Read certificates from PEM files.
-#  4947  own_certificate        Compare and replace a certificate that the host signs itself.
-#  5031  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5167  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5294  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5403  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5496  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5514  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5561  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5592  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5673  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5816  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5860  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5984  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6152  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6210  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6295  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6469  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6708  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6843  server_life            Restart or stop the installed server: modes restart and stop.
-#  6948  restarted_server       Start the registered task again.
-#  7005  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7157  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7280  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7322  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7485  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7750  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7883  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7930  server_log             Send the log of the notebook server: mode logs.
-#  8030  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   635  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   725  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   763  events                 Report events: lines of JSON, which are the only output of this script.
+#   865  findings               Report in mode check which requirements this host meets, one finding for each.
+#   912  host_log               Write to the Windows event log which script changes this host.
+#   944  kept_script            Save a copy of each script that changes this host.
+#   964  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1068  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1140  lock                   Allow only one run at a time to change this host.
+#  1207  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1300  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1443  access                 Set and check access lists: who may read and change a folder.
+#  1519  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1556  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1671  registry               Read values in the registry.
+#  1682  registry_values        Compare, set, and restore values in the registry.
+#  1716  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1836  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1934  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1973  removal                Remove folders with all their contents, but never follow links in them.
+#  2061  set_aside              Set a folder aside until another one has taken its place.
+#  2113  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2164  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2221  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2378  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2475  starter                Define the Python program that starts the server, the same as on Linux.
+#  2745  server_command         Define the command line of the server, and what it was started with.
+#  2764  left_program           Stop a program that an interrupted run left running.
+#  2833  programs               Run other programs until they exit, and report their output.
+#  3011  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  3043  web_requests           Send requests to web servers, and report why one did not respond.
+#  3116  downloads              Download files into the cache, and check their hashes before they are used.
+#  3284  sources                Download a program from one of several sources.
+#  3362  delivered_programs     Use program files that the workstation has sent.
+#  3393  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3482  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3558  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3614  foreign_places         Define where configuration from other installations may be on this host.
+#  3628  package_environment    Choose the environment variables of pip and uv.
+#  3703  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3708  installer_failures     Explain the exit codes of installers.
+#  3779  installers             Run installers and uninstallers, one at a time.
+#  3824  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3881  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3961  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3986  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3993  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  4086  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4124  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4166  installed_files        Compare files with those that were installed.
+#  4319  running_server         Stop the server before its programs are replaced.
+#  4420  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4547  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4611  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4661  port_process           Find the program that listens on a TCP port, and what started it.
+#  4696  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4827  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4874  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4932  certificates           Read certificates from PEM files.
+#  4949  own_certificate        Compare and replace a certificate that the host signs itself.
+#  5033  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5169  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5296  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5405  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5498  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5516  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5563  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5594  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5675  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5818  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5862  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5986  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6154  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6212  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6297  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6471  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6710  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6845  server_life            Restart or stop the installed server: modes restart and stop.
+#  6950  restarted_server       Start the registered task again.
+#  7007  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7159  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7282  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7324  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7487  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7752  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7885  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7932  server_log             Send the log of the notebook server: mode logs.
+#  8032  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  8062  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8168  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8176  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8197  python                 Install Python from the publisher, or use one that is installed.
-#  8376  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8437  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8580  packages               Install the packages of the lock in a virtual environment.
-#  8792  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8826  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8967  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9175  service                Run the server as a scheduled task.
-#  9328  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9410  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9507  path                   Add the programs of the server to the PATH of the machine.
-#  9536  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9586  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8064  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8170  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8178  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8199  python                 Install Python from the publisher, or use one that is installed.
+#  8378  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8439  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8582  packages               Install the packages of the lock in a virtual environment.
+#  8794  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8828  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8969  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9177  service                Run the server as a scheduled task.
+#  9330  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9412  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9509  path                   Add the programs of the server to the PATH of the machine.
+#  9538  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9588  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -609,7 +609,9 @@ function Add-Step {
 
 # What parts of the prelude do before a run, when it has begun, when a run that makes changes has started, before it
 # finishes, before an undo, when Windows must restart, and after the other findings of a check: script blocks, by name.
-$Hooks = @{ BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @() }
+$Hooks = @{
+    BeforeRun = @(); Begun = @(); Started = @(); Finished = @(); BeforeUndo = @(); AtRestart = @(); Check = @()
+}
 
 function Add-Hook([string]$Name, [scriptblock]$Block) { $Hooks[$Name] += $Block }
 
