@@ -51,6 +51,7 @@ def certificate_script(host: WindowsHost) -> Script:
         "reboot": "never",
         "scope": "machine",
         "skip": [],
+        "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
         "certificate": {
             "days": host.certificate.days,
             "names": subject_alternative_names(host),

@@ -53,6 +53,7 @@ class StepHost:
             "scope": "machine",
             "skip": [],
             "adopt": False,
+            "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
             "architecture": "x64",
             "downloads": {"mirror": None, "proxy": None, "source": "direct"},
             **settings,

@@ -22,5 +22,13 @@ def small_script(host: str, steps: Mapping[str, Path] | None = None, **more: Any
     prelude = [read_part("ps_scripts", f"prelude/{name}") for name in PRELUDE["ps_scripts", "machine"]]
     parts = [(folder / f"{name}.ps1").read_text("ascii") for name, folder in {"gates": FOLDER, **folders}.items()]
     body = Body.joined([*prelude, *parts, read_part("ps_scripts", "main")], tuple(folders))
-    settings: dict[str, Any] = {"host": host, "release": __version__, "reboot": "never", "scope": "machine", "skip": [], **more}
+    settings: dict[str, Any] = {
+        "host": host,
+        "release": __version__,
+        "reboot": "never",
+        "scope": "machine",
+        "skip": [],
+        "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
+        **more,
+    }
     return Script.joined(settings, head(settings, (), body), body)

@@ -69,7 +69,6 @@ def site_with(package: str, debian_host: Callable[[], LinuxBox], mirror: Mirror,
         yield site
 
 
-@pytest.mark.second_tier("installs Ansible on a Debian host")
 def test_ansible_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
     with site_with("ansible-core", debian_host, linux_mirror, tmp_path) as site:
         _ansible(site.host, site)
@@ -111,7 +110,6 @@ disable_root: false
 """
 
 
-@pytest.mark.second_tier("installs cloud-init on a Debian host, and boots it twice")
 def test_cloud_init_sets_up_a_host(debian_host: Callable[[], LinuxBox], linux_mirror: Mirror, tmp_path: Path) -> None:
     """With the sample of the page: the hash comes from a key vault, by the identity of the machine."""
     packages = "cloud-init curl ca-certificates"

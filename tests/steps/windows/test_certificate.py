@@ -187,7 +187,9 @@ def test_a_key_of_another_certificate_is_refused_by_the_workstation_and_by_the_h
 
 def test_by_hand_a_test_needs_no_secret(site: CertificateSite) -> None:
     key = ec_key()
-    write_workstation(site, key, INTERMEDIATE.sign(key.public_key(), NAMES, ends=NOW + 10 * DAY), INTERMEDIATE.certificate)
+    write_workstation(
+        site, key, INTERMEDIATE.sign(key.public_key(), NAMES, begins=NOW - 60 * DAY, ends=NOW + 10 * DAY), INTERMEDIATE.certificate
+    )
     assert '"should":"workstation"' in "".join(certificate_plan_by_hand(site))
     assert len(expect(site, "apply", "changed").of("warning")) == 1, "it ends in ten days"
     lines = certificate_plan_by_hand(site)
