@@ -64,7 +64,7 @@ class PSShell(Shell):
     ) -> None:
         super().__init__(shell_id, uri)
         self.ends: dict[str, PipelineEnd] = {}
-        self.closed: set[str] = set()
+        self.closed: dict[str, threading.Event] = {}  # command -> whether the engine has answered, or is dead
         self.greeting: dict[int, bytes] = {}  # message type -> fragment, for a client that connects later
         self.ended = False  # by the host or the client
         self.changing = threading.Lock()
@@ -119,9 +119,10 @@ class PSShell(Shell):
     def _close_command(self, guid: str) -> None:
         if guid in self.closed or guid not in self.commands:
             return
-        self.closed.add(guid)
+        answered = self.closed[guid] = threading.Event()
         with contextlib.suppress(WSManFault):
             self.engine.call("Close", guid)
+        answered.set()
 
     def command(self, command_id: str | None, executable: str, arguments: Sequence[str], options: Mapping[str, str]) -> str:
         guid = (command_id or str(uuid.uuid4())).upper()
@@ -152,6 +153,8 @@ class PSShell(Shell):
         with self.changing:
             self.ended = True
         still = [guid for guid in self.commands if guid not in self.closed]
+        for answered in list(self.closed.values()):
+            answered.wait(5)  # the engine ends itself if a command is closed after its session
         self._death()
         if self.engine.dead:
             self.engine.kill()  # what its scripts started may still run
