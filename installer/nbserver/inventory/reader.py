@@ -59,7 +59,7 @@ def load_for(path: Path, patterns: Sequence[str], *, commands: bool = True, give
         )
     if not is_only_local(patterns):
         return load(path, patterns, commands=commands)
-    found = load(path, patterns, commands=commands) if path != DEFAULT or _exists(path) else None
+    found = load(path, patterns, commands=commands) if path != DEFAULT or exists(path, denied=False) else None
     if path == DEFAULT and not (found and found.own):
         found = _of_own_server(patterns) or Inventory(own_inventory(sys.platform), {}, {})
     elif found is None:  # mypy does not see that this cannot happen
@@ -72,7 +72,7 @@ def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
     path = own_server.inventory_of(local_model(sys.platform)().scope)
     if path is None:
         return None
-    if not _exists(path, unknown=True):
+    if not exists(path, denied=True):
         warn(
             message(
                 "inventory-of-server-missing",
@@ -82,14 +82,6 @@ def _of_own_server(patterns: Sequence[str]) -> Inventory | None:
         )
         return None
     return load(path, patterns)
-
-
-def _exists(path: Path, *, unknown: bool = False) -> bool:
-    """Return whether a file exists, or `unknown` if this user may not search its folder, such as that of whoever has called sudo."""
-    try:
-        return exists(path)
-    except PermissionError:
-        return unknown
 
 
 def load(path: Path, patterns: Sequence[str] | None = None, *, commands: bool = True) -> Inventory:

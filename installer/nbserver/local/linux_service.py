@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbserver.base.errors import HostError
+from nbserver.base.existing import exists
 from nbserver.base.message import message
 from nbserver.base.plain_text import clean
 from nbserver.local import previous_environment
-from nbserver.local.places import UNIT, LinuxPlaces, is_there, linux_places
+from nbserver.local.places import UNIT, LinuxPlaces, linux_places
 
 if TYPE_CHECKING:
     from nbserver.inventory.local_linux_host import LocalLinuxHost
@@ -32,7 +33,7 @@ class LinuxService:
 
     @property
     def by(self) -> str:
-        return "systemd" if is_there(self._where.unit) else "background" if is_there(self._where.process) else "none"
+        return "systemd" if exists(self._where.unit, denied=True) else "background" if exists(self._where.process, denied=True) else "none"
 
     def since(self) -> float:
         return _unit_since(self._where) if self.by == "systemd" else _process_since(self._where)
@@ -52,7 +53,7 @@ class LinuxService:
         return previous_environment.on_linux(self._where)
 
     def stop(self) -> bool:
-        if is_there(self._where.unit):
+        if exists(self._where.unit, denied=True):
             done = _systemctl(self._where, "stop", UNIT)
             if done.returncode not in (0, 5):  # 5: the unit is not loaded
                 raise HostError(

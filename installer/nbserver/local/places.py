@@ -82,14 +82,6 @@ class WindowsPlaces:
         return self.state / "process"
 
 
-def is_there(path: Path) -> bool:
-    """Return whether the path exists. A path that this user cannot access counts as existing."""
-    try:
-        return exists(path)
-    except PermissionError:
-        return True
-
-
 def url(host: AnyLocal, port: int | None = None) -> str:
     """Return the address of the server for a browser. `port` is that of the settings, unless the server has another."""
     if port not in (None, host.notebook.port):
@@ -123,4 +115,4 @@ _notebook = LocalByKind(windows=lambda host: windows_places(host).notebook, linu
 
 def is_set_up(host: AnyLocal) -> bool:
     """Return whether a notebook server is set up in the scope of the host. Raises UsageError without a home folder."""
-    return is_there(_notebook(host))
+    return exists(_notebook(host), denied=True)

@@ -32,6 +32,12 @@ def test_what_is_unknown_is_not_absent(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Path, "stat", stat)
     with pytest.raises(OSError, match=error.strerror):
         exists(tmp_path / "file")
+    for denied in (False, True):
+        if isinstance(error, PermissionError):
+            assert exists(tmp_path / "file", denied=denied) is denied
+        else:
+            with pytest.raises(OSError, match=error.strerror):
+                exists(tmp_path / "file", denied=denied)
 
 
 def test_no_module_asks_path_exists() -> None:

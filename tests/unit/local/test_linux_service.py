@@ -16,7 +16,7 @@ from nbserver.local.linux_service import LinuxService
 @pytest.mark.parametrize(("error", "reason"), [("Access denied\n", "Access denied"), ("", "no error output")])
 def test_a_unit_that_does_not_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: str, reason: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(linux_service, "is_there", lambda path: True)
+    monkeypatch.setattr(linux_service, "exists", lambda path, denied: True)
     monkeypatch.setattr(linux_service, "_systemctl", lambda where, *words: subprocess.CompletedProcess(words, 1, "", error))
     with pytest.raises(HostError) as refused:
         LinuxService(LocalLinuxHost.model_validate({"scope": "user"})).stop()
