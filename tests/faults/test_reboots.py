@@ -99,7 +99,7 @@ def test_if_needed_restarts_and_goes_on(host: RebootingHost) -> None:
         assert ran.lines[first : first + len(lines)] == lines
     assert guard_is_up(host.small)
     undone = host.run("undo", "if-needed", STEPS)
-    assert undone.result.outcome == "ok"
+    assert undone.result.outcome == "ok", undone.result.error
     assert {part: host.small.state()[part] for part in ("registry", "tasks")} == {part: before[part] for part in ("registry", "tasks")}
 
 
