@@ -108,6 +108,7 @@ copy_output() {
     done
 }
 
+line=""
 while kill -0 "$pid" 2>/dev/null; do
     copy_output
     if [[ $kind == stream ]]; then
@@ -115,11 +116,13 @@ while kill -0 "$pid" 2>/dev/null; do
         continue
     fi
     code=0
-    IFS= read -r -t 0.05 line || code=$?
+    IFS= read -r -t 0.05 part || code=$?
+    line+=$part # the time may be over in the middle of a line
     if ((code == 0)); then
         if [[ $line == "nbserver stop" ]]; then
             kill -TERM "$pid" 2>/dev/null || true
         fi
+        line=""
     elif ((code <= 128)); then
         sleep 0.2 # the input has ended, so read does not wait
     fi
