@@ -15,7 +15,6 @@ from typing import Any
 import click
 import pytest
 
-from nbserver import __version__
 from nbserver.base.errors import NbserverError
 from nbserver.certificate.names import subject_alternative_names
 from nbserver.cli import program
@@ -27,7 +26,7 @@ from tests.boxes import artifacts
 from tests.boxes.windows import WindowsBox
 from tests.boxes.wine import environment, windows_path
 from tests.boxes.winrm.endpoint import Endpoint
-from tests.some_steps import script_of
+from tests.some_steps import script_of, shared_settings
 
 PASSWORD = "Tr0ub4dor-2013"
 STATE, SERVICE, OPENSSL = r"C:\ProgramData\nbserver", r"C:\ProgramData\nbserver\service", r"C:\Program Files\nbserver\openssl-3.5.7"
@@ -46,12 +45,7 @@ foreach ($name in 'My', 'CA') {
 def certificate_script(host: WindowsHost) -> Script:
     """The script of `host`: the shipped files, without the other steps."""
     settings: dict[str, Any] = {
-        "host": host.name,
-        "release": __version__,
-        "reboot": "never",
-        "scope": "machine",
-        "skip": [],
-        "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
+        **shared_settings(host.name),
         "certificate": {
             "days": host.certificate.days,
             "names": subject_alternative_names(host),

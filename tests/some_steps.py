@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nbserver import __version__
 from nbserver.render.body import Body
 from nbserver.render.powershell import head
 from nbserver.render.script import Script
 from nbserver.render.step_files import PRELUDE, STEPS, read_part
+
+
+def shared_settings(host: str) -> dict[str, Any]:
+    """The settings that every script needs, whatever its steps are."""
+    return {
+        "host": host,
+        "release": __version__,
+        "reboot": "never",
+        "scope": "machine",
+        "skip": [],
+        "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
+    }
 
 
 def script_of(settings: dict[str, Any], lock: Sequence[str], steps: Sequence[str]) -> Script:

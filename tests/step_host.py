@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbserver import __version__
 from nbserver.base.modes import Mode
 from nbserver.inventory import reader
 from nbserver.inventory.windows_host import WindowsHost
@@ -20,7 +19,7 @@ from nbserver.run.result import Result
 from nbserver.transports.psrp.transport import PsrpTransport
 from tests.boxes.windows import WindowsBox
 from tests.boxes.winrm.endpoint import Endpoint
-from tests.some_steps import script_of
+from tests.some_steps import script_of, shared_settings
 
 PASSWORD = "Tr0ub4dor"
 STATE, PROGRAMS = r"C:\ProgramData\nbserver", r"C:\Program Files\nbserver"
@@ -47,13 +46,8 @@ class StepHost:
         assert endpoint.certificate
         self.windows, self.folder, self.steps = windows, folder, steps
         self.settings: dict[str, Any] = {
-            "host": "win1",
-            "release": __version__,
-            "reboot": "never",
-            "scope": "machine",
-            "skip": [],
+            **shared_settings("win1"),
             "adopt": False,
-            "notebook": {"directory": r"%ProgramData%\nbserver\notebooks"},
             "architecture": "x64",
             "downloads": {"mirror": None, "proxy": None, "source": "direct"},
             **settings,
