@@ -157,7 +157,7 @@ read_last_run() {
     if [[ $REPLY ]]; then read_run "$REPLY"; else REPLY=null; fi
 }
 
-# REPLY: the events of the last run that changed this host, without this one; '' if there are none.
+# REPLY: the events of the last run that changed this host, other than this one; '' if there are none.
 find_last_run() {
     local file last=''
     for file in "$STATE_FOLDER"/runs/*/events.jsonl; do

@@ -25,6 +25,6 @@ function Test-EmptyFolder([string]$Path) {
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
 function Test-NotebookPath([string]$Path) {
     $is = $Path.TrimEnd('\')
-    $directory = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $directory = Get-NotebookPath
     $is -eq $directory -or (Test-Below $is $directory) -or (Test-Below $directory $is)
 }

@@ -16,7 +16,7 @@ $StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
 $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 
 function Get-NotebookFolder {
-    $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $folder = Get-NotebookPath
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
         throw (New-Failure notebooks-not-set-up ('no notebook server that nbserver manages on this host uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })

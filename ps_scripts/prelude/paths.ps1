@@ -67,15 +67,14 @@ function Test-KnownPath([string]$Path) {
     foreach ($folder in $Programs, $StateFolder) {
         if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
     }
-    $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $Path.TrimEnd('\') -eq (Get-NotebookPath)
 }
 
 # Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
 function Test-KeptFolder([string]$Path) {
     $folder = $Path.TrimEnd('\')
     if ($folder -eq $StateFolder) { return $true }
-    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
-    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+    foreach ($kept in (Get-NotebookPath), (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
         if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
     }
     $false

@@ -85,3 +85,6 @@ function Test-Change { $ChangingModes -contains $Run.Mode }
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
 }
+
+# Return the folder of the notebooks that the settings name, in the form that the server reports.
+function Get-NotebookPath { (Expand-Path $Settings.notebook.directory).TrimEnd('\') }

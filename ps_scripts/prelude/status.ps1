@@ -67,7 +67,7 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, without this one, or nothing if there is none.
+# Return the run whose events were written last, other than this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }

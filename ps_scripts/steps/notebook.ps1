@@ -86,7 +86,7 @@ function Get-ServerSetting {
         allow_credentials = $false
         disable_check_xsrf = $false
         allow_password_change = $false   # an older name, which the server still has
-        root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # in the form that the server reports
+        root_dir = Get-NotebookPath
         certfile = $CertificateFile
         keyfile = $KeyFile
     }

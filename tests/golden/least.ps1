@@ -23,111 +23,111 @@
 #   318  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   550  run                    Check the language mode, and set the module path and the state of this run.
-#   635  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   725  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   763  events                 Report events: lines of JSON, which are the only output of this script.
-#   865  findings               Report in mode check which requirements this host meets, one finding for each.
-#   912  host_log               Write to the Windows event log which script changes this host.
-#   944  kept_script            Save a copy of each script that changes this host.
-#   964  envelope               Read the envelope: the only input of a run in addition to this script.
-#  1068  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1140  lock                   Allow only one run at a time to change this host.
-#  1207  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1300  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1443  access                 Set and check access lists: who may read and change a folder.
-#  1519  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1556  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1671  registry               Read values in the registry.
-#  1682  registry_values        Compare, set, and restore values in the registry.
-#  1716  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1836  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1934  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1973  removal                Remove folders with all their contents, but never follow links in them.
-#  2061  set_aside              Set a folder aside until another one has taken its place.
-#  2113  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2164  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2221  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2378  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2475  starter                Define the Python program that starts the server, the same as on Linux.
-#  2745  server_command         Define the command line of the server, and what it was started with.
-#  2764  left_program           Stop a program that an interrupted run left running.
-#  2833  programs               Run other programs until they exit, and report their output.
-#  3011  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  3043  web_requests           Send requests to web servers, and report why one did not respond.
-#  3116  downloads              Download files into the cache, and check their hashes before they are used.
-#  3284  sources                Download a program from one of several sources.
-#  3362  delivered_programs     Use program files that the workstation has sent.
-#  3393  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3482  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3558  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3614  foreign_places         Define where configuration from other installations may be on this host.
-#  3628  package_environment    Choose the environment variables of pip and uv.
-#  3703  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3708  installer_failures     Explain the exit codes of installers.
-#  3779  installers             Run installers and uninstallers, one at a time.
-#  3824  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3881  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3961  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3986  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3993  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  4086  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4124  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4166  installed_files        Compare files with those that were installed.
-#  4319  running_server         Stop the server before its programs are replaced.
-#  4420  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4547  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4611  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4661  port_process           Find the program that listens on a TCP port, and what started it.
-#  4696  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4827  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4874  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4932  certificates           Read certificates from PEM files.
-#  4949  own_certificate        Compare and replace a certificate that the host signs itself.
-#  5033  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5169  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5296  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5405  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5498  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5516  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5563  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5594  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5675  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5818  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5862  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5986  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6154  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6212  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6297  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6471  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6710  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6845  server_life            Restart or stop the installed server: modes restart and stop.
-#  6950  restarted_server       Start the registered task again.
-#  7007  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7159  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7282  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7324  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7487  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7752  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7885  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7932  server_log             Send the log of the notebook server: mode logs.
-#  8032  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   638  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   728  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   766  events                 Report events: lines of JSON, which are the only output of this script.
+#   868  findings               Report in mode check which requirements this host meets, one finding for each.
+#   915  host_log               Write to the Windows event log which script changes this host.
+#   947  kept_script            Save a copy of each script that changes this host.
+#   967  envelope               Read the envelope: the only input of a run in addition to this script.
+#  1071  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1143  lock                   Allow only one run at a time to change this host.
+#  1210  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1302  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1445  access                 Set and check access lists: who may read and change a folder.
+#  1521  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1558  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1673  registry               Read values in the registry.
+#  1684  registry_values        Compare, set, and restore values in the registry.
+#  1718  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1838  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1936  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1975  removal                Remove folders with all their contents, but never follow links in them.
+#  2063  set_aside              Set a folder aside until another one has taken its place.
+#  2115  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2166  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2223  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2380  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2477  starter                Define the Python program that starts the server, the same as on Linux.
+#  2747  server_command         Define the command line of the server, and what it was started with.
+#  2766  left_program           Stop a program that an interrupted run left running.
+#  2835  programs               Run other programs until they exit, and report their output.
+#  3013  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  3045  web_requests           Send requests to web servers, and report why one did not respond.
+#  3118  downloads              Download files into the cache, and check their hashes before they are used.
+#  3286  sources                Download a program from one of several sources.
+#  3364  delivered_programs     Use program files that the workstation has sent.
+#  3395  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3484  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3560  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3616  foreign_places         Define where configuration from other installations may be on this host.
+#  3630  package_environment    Choose the environment variables of pip and uv.
+#  3705  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3710  installer_failures     Explain the exit codes of installers.
+#  3781  installers             Run installers and uninstallers, one at a time.
+#  3826  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3883  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3963  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3988  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3995  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  4088  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4126  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4168  installed_files        Compare files with those that were installed.
+#  4321  running_server         Stop the server before its programs are replaced.
+#  4422  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4549  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4613  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4663  port_process           Find the program that listens on a TCP port, and what started it.
+#  4698  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4829  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4876  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4934  certificates           Read certificates from PEM files.
+#  4951  own_certificate        Compare and replace a certificate that the host signs itself.
+#  5035  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5171  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5298  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5407  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5500  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5518  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5565  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5596  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5677  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5820  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5864  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5988  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6156  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6214  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6299  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6473  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6712  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6847  server_life            Restart or stop the installed server: modes restart and stop.
+#  6952  restarted_server       Start the registered task again.
+#  7009  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7161  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7284  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7326  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7489  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7754  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7887  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7934  server_log             Send the log of the notebook server: mode logs.
+#  8034  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  8064  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8170  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8178  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8199  python                 Install Python from the publisher, or use one that is installed.
-#  8378  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8439  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8582  packages               Install the packages of the lock in a virtual environment.
-#  8794  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8828  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8969  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9177  service                Run the server as a scheduled task.
-#  9330  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9412  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9509  path                   Add the programs of the server to the PATH of the machine.
-#  9538  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9588  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8066  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8172  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8180  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8201  python                 Install Python from the publisher, or use one that is installed.
+#  8380  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8441  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8584  packages               Install the packages of the lock in a virtual environment.
+#  8796  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8830  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8971  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9179  service                Run the server as a scheduled task.
+#  9332  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9414  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9511  path                   Add the programs of the server to the PATH of the machine.
+#  9540  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9590  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -631,6 +631,9 @@ function Test-Change { $ChangingModes -contains $Run.Mode }
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
 }
+
+# Return the folder of the notebooks that the settings name, in the form that the server reports.
+function Get-NotebookPath { (Expand-Path $Settings.notebook.directory).TrimEnd('\') }
 
 # ---- prelude: messages -----------------------------------------------------------------------------
 # Format messages: each has a sentence with named values, and a code that never changes.
@@ -1273,15 +1276,14 @@ function Test-KnownPath([string]$Path) {
     foreach ($folder in $Programs, $StateFolder) {
         if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
     }
-    $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $Path.TrimEnd('\') -eq (Get-NotebookPath)
 }
 
 # Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
 function Test-KeptFolder([string]$Path) {
     $folder = $Path.TrimEnd('\')
     if ($folder -eq $StateFolder) { return $true }
-    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
-    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+    foreach ($kept in (Get-NotebookPath), (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
         if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
     }
     $false
@@ -5587,7 +5589,7 @@ function Test-EmptyFolder([string]$Path) {
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
 function Test-NotebookPath([string]$Path) {
     $is = $Path.TrimEnd('\')
-    $directory = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $directory = Get-NotebookPath
     $is -eq $directory -or (Test-Below $is $directory) -or (Test-Below $directory $is)
 }
 
@@ -6776,7 +6778,7 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, without this one, or nothing if there is none.
+# Return the run whose events were written last, other than this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
@@ -7502,7 +7504,7 @@ $StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
 $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 
 function Get-NotebookFolder {
-    $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $folder = Get-NotebookPath
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
         throw (New-Failure notebooks-not-set-up ('no notebook server that nbserver manages on this host uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
@@ -8913,7 +8915,7 @@ function Get-ServerSetting {
         allow_credentials = $false
         disable_check_xsrf = $false
         allow_password_change = $false   # an older name, which the server still has
-        root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # in the form that the server reports
+        root_dir = Get-NotebookPath
         certfile = $CertificateFile
         keyfile = $KeyFile
     }

@@ -23,111 +23,111 @@
 #   224  welcome                The first notebook that users see, as JSON.
 # Prelude, which the steps use:
 #   456  run                    Check the language mode, and set the module path and the state of this run.
-#   541  messages               Format messages: each has a sentence with named values, and a code that never changes.
-#   631  hashes                 Compute SHA-256 hashes; this script uses no others.
-#   669  events                 Report events: lines of JSON, which are the only output of this script.
-#   771  findings               Report in mode check which requirements this host meets, one finding for each.
-#   818  host_log               Write to the Windows event log which script changes this host.
-#   850  kept_script            Save a copy of each script that changes this host.
-#   870  envelope               Read the envelope: the only input of a run in addition to this script.
-#   974  part_data              Keep the parts of files that were sent in the envelope, and their data.
-#  1046  lock                   Allow only one run at a time to change this host.
-#  1113  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
-#  1206  held_files             Open, move, replace, and remove files that other programs may be using.
-#  1349  access                 Set and check access lists: who may read and change a folder.
-#  1425  places                 Set the folders of nbserver on this host, and who has access to them.
-#  1462  record                 Record for undo the state of each thing before its first change, and restore it.
-#  1577  registry               Read values in the registry.
-#  1588  registry_values        Compare, set, and restore values in the registry.
-#  1622  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
-#  1742  files                  Create folders and write text files, so that undo can restore what was there before.
-#  1840  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
-#  1879  removal                Remove folders with all their contents, but never follow links in them.
-#  1967  set_aside              Set a folder aside until another one has taken its place.
-#  2019  path_access            Find other accounts that could replace a folder, or change an installed program in it.
-#  2070  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
-#  2127  data_folders           Give the service access to the notebook folder, and remove this access at undo.
-#  2284  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
-#  2381  starter                Define the Python program that starts the server, the same as on Linux.
-#  2651  server_command         Define the command line of the server, and what it was started with.
-#  2670  left_program           Stop a program that an interrupted run left running.
-#  2739  programs               Run other programs until they exit, and report their output.
-#  2917  openssl                Run openssl.exe, without loading anything from folders that others could create.
-#  2949  web_requests           Send requests to web servers, and report why one did not respond.
-#  3022  downloads              Download files into the cache, and check their hashes before they are used.
-#  3190  sources                Download a program from one of several sources.
-#  3268  delivered_programs     Use program files that the workstation has sent.
-#  3299  reboots                Restart Windows when a change needs it, or report why it is not restarted.
-#  3388  windows_version        Recognize the Windows version, and compare it with the inventory.
-#  3464  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
-#  3520  foreign_places         Define where configuration from other installations may be on this host.
-#  3534  package_environment    Choose the environment variables of pip and uv.
-#  3609  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
-#  3614  installer_failures     Explain the exit codes of installers.
-#  3685  installers             Run installers and uninstallers, one at a time.
-#  3730  msi_packages           Install packages of Windows Installer (.msi), and remove them.
-#  3787  bundles                Install and remove bundles: setups of WiX, such as that of Python.
-#  3867  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
-#  3892  not_found              Distinguish a file that does not exist from one that cannot be read.
-#  3899  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
-#  3992  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
-#  4030  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
-#  4072  installed_files        Compare files with those that were installed.
-#  4225  running_server         Stop the server before its programs are replaced.
-#  4326  firewall               Create, change, and restore a firewall rule, identified by its stable name.
-#  4453  port_rules             Find and disable other firewall rules that open the notebook port.
-#  4517  services               Disable Windows services of other programs, and enable and start them in undo.
-#  4567  port_process           Find the program that listens on a TCP port, and what started it.
-#  4602  port_owner             Find the service or task that uses a TCP port, and stop it.
-#  4733  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
-#  4780  der                    Read the few DER elements of a certificate that .NET does not decode.
-#  4838  certificates           Read certificates from PEM files.
-#  4855  own_certificate        Compare and replace a certificate that the host signs itself.
-#  4939  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
-#  5075  certificate_sources    Compare and install certificates that the host does not sign itself.
-#  5202  certificate_store      Export certificate, key, and chain from the machine's certificate store.
-#  5311  certificate_requests   Create certificate requests, and install what is issued for them.
-#  5404  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
-#  5422  unused_programs        Find what earlier runs installed and the current settings no longer use.
-#  5469  dropped_settings       Find changes by earlier runs that the current settings no longer require.
-#  5500  server_check           Ask the running server for its certificate, and send requests without the password.
-#  5581  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
-#  5724  program_checks         Find out in mode check whether this host can download the programs that it needs.
-#  5768  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
-#  5892  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  6060  rotated_keys           Refuse a rotation with a certificate that has the old key.
-#  6118  new_server             Check the packages of a new environment, and the server that runs from it.
-#  6203  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  6377  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6616  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6751  server_life            Restart or stop the installed server: modes restart and stop.
-#  6856  restarted_server       Start the registered task again.
-#  6913  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7065  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7188  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7230  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7393  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7658  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7791  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7838  server_log             Send the log of the notebook server: mode logs.
-#  7938  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#   544  messages               Format messages: each has a sentence with named values, and a code that never changes.
+#   634  hashes                 Compute SHA-256 hashes; this script uses no others.
+#   672  events                 Report events: lines of JSON, which are the only output of this script.
+#   774  findings               Report in mode check which requirements this host meets, one finding for each.
+#   821  host_log               Write to the Windows event log which script changes this host.
+#   853  kept_script            Save a copy of each script that changes this host.
+#   873  envelope               Read the envelope: the only input of a run in addition to this script.
+#   977  part_data              Keep the parts of files that were sent in the envelope, and their data.
+#  1049  lock                   Allow only one run at a time to change this host.
+#  1116  paths                  Refuse to change anything through a link, or outside of nbserver's folders at undo.
+#  1208  held_files             Open, move, replace, and remove files that other programs may be using.
+#  1351  access                 Set and check access lists: who may read and change a folder.
+#  1427  places                 Set the folders of nbserver on this host, and who has access to them.
+#  1464  record                 Record for undo the state of each thing before its first change, and restore it.
+#  1579  registry               Read values in the registry.
+#  1590  registry_values        Compare, set, and restore values in the registry.
+#  1624  path_entries           Add, remove, and restore entries of the machine's PATH, and nothing else in it.
+#  1744  files                  Create folders and write text files, so that undo can restore what was there before.
+#  1842  state_folder           Create the folder with the data for undo, or refuse it if others have access to it.
+#  1881  removal                Remove folders with all their contents, but never follow links in them.
+#  1969  set_aside              Set a folder aside until another one has taken its place.
+#  2021  path_access            Find other accounts that could replace a folder, or change an installed program in it.
+#  2072  data_folder_names      Refuse a notebook.directory by its name: a folder of Windows, of nbserver, or of a user.
+#  2129  data_folders           Give the service access to the notebook folder, and remove this access at undo.
+#  2286  first_page             Put a first notebook into the notebook folder; if users change it, it is kept.
+#  2383  starter                Define the Python program that starts the server, the same as on Linux.
+#  2653  server_command         Define the command line of the server, and what it was started with.
+#  2672  left_program           Stop a program that an interrupted run left running.
+#  2741  programs               Run other programs until they exit, and report their output.
+#  2919  openssl                Run openssl.exe, without loading anything from folders that others could create.
+#  2951  web_requests           Send requests to web servers, and report why one did not respond.
+#  3024  downloads              Download files into the cache, and check their hashes before they are used.
+#  3192  sources                Download a program from one of several sources.
+#  3270  delivered_programs     Use program files that the workstation has sent.
+#  3301  reboots                Restart Windows when a change needs it, or report why it is not restarted.
+#  3390  windows_version        Recognize the Windows version, and compare it with the inventory.
+#  3466  foreign_configuration  Find configuration from other Jupyter installations, which the server does not use.
+#  3522  foreign_places         Define where configuration from other installations may be on this host.
+#  3536  package_environment    Choose the environment variables of pip and uv.
+#  3611  package_configuration  Read no configuration of pip and uv: in machine scope, all of it is in the inventory.
+#  3616  installer_failures     Explain the exit codes of installers.
+#  3687  installers             Run installers and uninstallers, one at a time.
+#  3732  msi_packages           Install packages of Windows Installer (.msi), and remove them.
+#  3789  bundles                Install and remove bundles: setups of WiX, such as that of Python.
+#  3869  inno_setup             Install and remove programs with a setup of Inno Setup, such as OpenSSL's.
+#  3894  not_found              Distinguish a file that does not exist from one that cannot be read.
+#  3901  tasks                  Register, stop, and remove scheduled tasks, which are recorded as XML.
+#  3994  task_states            Disable scheduled tasks of other programs, and enable and start them in undo.
+#  4032  closing_tasks          Restore a registry value at the next start if a run is cut off before that.
+#  4074  installed_files        Compare files with those that were installed.
+#  4227  running_server         Stop the server before its programs are replaced.
+#  4328  firewall               Create, change, and restore a firewall rule, identified by its stable name.
+#  4455  port_rules             Find and disable other firewall rules that open the notebook port.
+#  4519  services               Disable Windows services of other programs, and enable and start them in undo.
+#  4569  port_process           Find the program that listens on a TCP port, and what started it.
+#  4604  port_owner             Find the service or task that uses a TCP port, and stop it.
+#  4735  earlier_servers        Find what earlier notebook servers left in PATH, in the firewall, and in user profiles.
+#  4782  der                    Read the few DER elements of a certificate that .NET does not decode.
+#  4840  certificates           Read certificates from PEM files.
+#  4857  own_certificate        Compare and replace a certificate that the host signs itself.
+#  4941  certificate_rules      Refuse unsuitable certificates, by the same rules as the workstation.
+#  5077  certificate_sources    Compare and install certificates that the host does not sign itself.
+#  5204  certificate_store      Export certificate, key, and chain from the machine's certificate store.
+#  5313  certificate_requests   Create certificate requests, and install what is issued for them.
+#  5406  password_hash          Read the password hash that was sent, or keep the one that an earlier run set.
+#  5424  unused_programs        Find what earlier runs installed and the current settings no longer use.
+#  5471  dropped_settings       Find changes by earlier runs that the current settings no longer require.
+#  5502  server_check           Ask the running server for its certificate, and send requests without the password.
+#  5583  host_checks            Refuse a host because of its processor, policy, version, clock, or free space.
+#  5726  program_checks         Find out in mode check whether this host can download the programs that it needs.
+#  5770  download_checks        Find out in mode check whether this host can reach the package index or the mirror.
+#  5894  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  6062  rotated_keys           Refuse a rotation with a certificate that has the old key.
+#  6120  new_server             Check the packages of a new environment, and the server that runs from it.
+#  6205  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  6379  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6618  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6753  server_life            Restart or stop the installed server: modes restart and stop.
+#  6858  restarted_server       Start the registered task again.
+#  6915  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7067  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7190  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7232  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7395  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7660  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7793  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7840  server_log             Send the log of the notebook server: mode logs.
+#  7940  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7970  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8076  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8084  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8105  python                 Install Python from the publisher, or use one that is installed.
-#  8284  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8345  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8488  packages               Install the packages of the lock in a virtual environment.
-#  8700  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8734  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8875  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9083  service                Run the server as a scheduled task.
-#  9236  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9318  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9415  path                   Add the programs of the server to the PATH of the machine.
-#  9444  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9494  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7972  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8078  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8086  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8107  python                 Install Python from the publisher, or use one that is installed.
+#  8286  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8347  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8490  packages               Install the packages of the lock in a virtual environment.
+#  8702  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8736  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8877  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9085  service                Run the server as a scheduled task.
+#  9238  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9320  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9417  path                   Add the programs of the server to the PATH of the machine.
+#  9446  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9496  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -537,6 +537,9 @@ function Test-Change { $ChangingModes -contains $Run.Mode }
 function Expand-Path([string]$Path) {
     [Environment]::ExpandEnvironmentVariables($Path)
 }
+
+# Return the folder of the notebooks that the settings name, in the form that the server reports.
+function Get-NotebookPath { (Expand-Path $Settings.notebook.directory).TrimEnd('\') }
 
 # ---- prelude: messages -----------------------------------------------------------------------------
 # Format messages: each has a sentence with named values, and a code that never changes.
@@ -1179,15 +1182,14 @@ function Test-KnownPath([string]$Path) {
     foreach ($folder in $Programs, $StateFolder) {
         if ($Path -eq $folder -or (Test-Below $Path $folder)) { return $true }
     }
-    $Path.TrimEnd('\') -eq (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $Path.TrimEnd('\') -eq (Get-NotebookPath)
 }
 
 # Return whether the folder has notebooks or the events of runs: undo removes no such folder with all its contents.
 function Test-KeptFolder([string]$Path) {
     $folder = $Path.TrimEnd('\')
     if ($folder -eq $StateFolder) { return $true }
-    $notebooks = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
-    foreach ($kept in $notebooks, (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
+    foreach ($kept in (Get-NotebookPath), (Join-Path $StateFolder 'notebooks'), (Join-Path $StateFolder 'runs')) {
         if ($folder -eq $kept -or (Test-Below $folder $kept)) { return $true }
     }
     $false
@@ -5493,7 +5495,7 @@ function Test-EmptyFolder([string]$Path) {
 # True if the path is notebook.directory, or one of the two is in the other: what was changed there is still needed.
 function Test-NotebookPath([string]$Path) {
     $is = $Path.TrimEnd('\')
-    $directory = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $directory = Get-NotebookPath
     $is -eq $directory -or (Test-Below $is $directory) -or (Test-Below $directory $is)
 }
 
@@ -6682,7 +6684,7 @@ function Get-CertificateStatus {
 
 # ---- the last run
 
-# Return the run whose events were written last, without this one, or nothing if there is none.
+# Return the run whose events were written last, other than this one, or nothing if there is none.
 function Get-LastRun {
     $folder = Join-Path $StateFolder 'runs'
     if (-not (Test-Path -LiteralPath $folder)) { return }
@@ -7408,7 +7410,7 @@ $StrictUtf8 = New-Object Text.UTF8Encoding $false, $true
 $ValidName = '\A(?!\.)[^\\/:*?"<>|\x00-\x1f]+(?<![. ])\z'
 
 function Get-NotebookFolder {
-    $folder = (Expand-Path $Settings.notebook.directory).TrimEnd('\')
+    $folder = Get-NotebookPath
     if (-not (Test-Record 'file' $ConfigurationFile) -or -not [IO.Directory]::Exists($folder)) {
         throw (New-Failure notebooks-not-set-up ('no notebook server that nbserver manages on this host uses the ' +
                 'folder {path}. Run nbserver apply, then try again') @{ path = $folder })
@@ -8819,7 +8821,7 @@ function Get-ServerSetting {
         allow_credentials = $false
         disable_check_xsrf = $false
         allow_password_change = $false   # an older name, which the server still has
-        root_dir = (Expand-Path $Settings.notebook.directory).TrimEnd('\')   # in the form that the server reports
+        root_dir = Get-NotebookPath
         certfile = $CertificateFile
         keyfile = $KeyFile
     }
