@@ -62,9 +62,9 @@ class FoundCertificates:
         return [
             notice(
                 "certificate-exchanged",
-                "{name}: this run did not replace the certificate, but the previous run found a different one. If the host was restored "
-                "from a snapshot or a backup from before nbserver rotate, run nbserver rotate again. If you do not know who has replaced "
-                "the certificate, check who can use this host",
+                "{name}: this run did not replace the certificate, but the previous run found a different one. A run that was interrupted "
+                "may have replaced it. If the host was restored from a snapshot or a backup from before nbserver rotate, run nbserver "
+                "rotate again. If you do not know who has replaced the certificate, check who can use this host",
                 name=name,
             )
             for name, result in results.items()
