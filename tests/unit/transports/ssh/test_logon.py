@@ -27,6 +27,8 @@ def test_an_agent_without_keys_or_without_an_answer_leaves_the_password(
         await reader.readexactly(5)
         if answers:
             writer.write(b"\0\0\0\5\x0c\0\0\0\0")  # no keys
+        await reader.read()  # until it is hung up on
+        writer.close()
 
     async def keys_and_password() -> tuple[Any, Any]:
         async with await asyncio.start_unix_server(agent, tmp_path / "agent"):
