@@ -13,6 +13,7 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "faults/test_bundle_disk.py": ("root",),
     "faults/test_linux.py": ("root",),
     "faults/test_linux_installation.py": ("root",),
+    "faults/test_real_fleet.py": ("root",),
     "faults/test_ssh.py": ("root",),
     "powershell/": ("pwsh",),
     "steps/linux/": ("root",),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.boxes.artifacts import cache_folder, linux_wheels
+from tests.boxes.linux import inotify
 from tests.boxes.linux.base import DEBIAN, LinuxBase, build
 from tests.boxes.linux.host import LinuxBox
 from tests.boxes.linux.lab import PROXY, LinuxLab, lacks
@@ -25,9 +26,6 @@ from tests.conftest import LOCK
 CHECKOUT = Path(__file__).parents[2]
 PORT = 9999
 LINUX_LOCK = LOCK.with_name("linux.txt")
-# A booted host takes seven of these, and Linux gives root 128 of them by default.
-INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-INOTIFY_OF_A_HOST = 10
 IMAGE = "benchmark-ssh"
 
 
@@ -70,7 +68,7 @@ def prepared_hosts(folder: Path, count: int) -> Iterator[Hosts]:
     cache = cache_folder()
     base = build(cache, DEBIAN)
     with (
-        _inotify(count * INOTIFY_OF_A_HOST),
+        inotify.enough_for(count),
         LinuxLab(cache) as lab,
         Mirror(LINUX_LOCK, wheels=linux_wheels) as mirror,
     ):
@@ -127,18 +125,6 @@ def _site(lab: LinuxLab, hosts: Mapping[str, LinuxBox], mirror: Mirror, folder: 
         lines += [f"[hosts.{name}]", f'address = "{host.address}"', f'host_key = "{host.host_key}"']
     (folder / "nbserver.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return Hosts(lab, hosts, folder, {"NOTEBOOK_PASSWORD": secrets.token_hex(12)})
-
-
-@contextlib.contextmanager
-def _inotify(needed: int) -> Iterator[None]:
-    """Raises this machine's limit while it is too low for so many systemds, and puts it back."""
-    before = int(INOTIFY.read_text())
-    if before < needed + 128:
-        INOTIFY.write_text(f"{needed + 128}\n")
-    try:
-        yield
-    finally:
-        INOTIFY.write_text(f"{before}\n")
 
 
 def _say(text: str) -> None:

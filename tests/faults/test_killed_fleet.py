@@ -20,7 +20,7 @@ from tests.cluster.served_hosts import VARIABLE, ServedHosts
 from tests.formats import validate
 from tests.simulated_fleet import STEPS, Fault, Fleet, Host, dead, drops_after
 
-COUNT, KILLS = 200, 12
+COUNT, KILLS = 200, 50
 EVENTS = 2 * len(STEPS) + 2  # of a host's run
 # nbserver itself, which reaches the hosts of this process.
 PROGRAM = """
@@ -91,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHosts]:
     made.close()
 
 
-@pytest.mark.second_tier("kills and resumes twelve runs of 200 hosts")
+@pytest.mark.second_tier("kills and resumes fifty runs of 200 hosts")
 @pytest.mark.parametrize("number", range(KILLS))
 def test_nothing_is_lost_and_nothing_is_done_twice(
     served: ServedHosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
