@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,12 +89,14 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _password_shown_if_it_fails(made: Mapping[str, str], results: Mapping[str, Result]) -> Iterator[None]:
-    """Show the password however the block fails, also with Ctrl-C: it is set by then, and stored nowhere else."""
+def _password_shown_if_it_fails(made: Mapping[str, str], results: Mapping[str, Result], then: Callable[[], None] | None = None) -> Iterator[None]:
+    """Show the password however the block fails, also with Ctrl-C: it is set by then, and stored nowhere else. After that, call `then`."""
     try:
         yield
     except BaseException:
         show_password(made, results)
+        if then:
+            then()
         raise
 
 
@@ -160,6 +163,8 @@ def up(
     if code:
         show_password(made, {host.name: result})
         return code
+    # Only after the password is shown: if this is killed before, the next up generates another one.
+    known = partial(own_servers.remember_unverified, host.scope, unverified=False)
     picture = None
     if password is not None:
         if not (as_json or quiet):
@@ -169,16 +174,16 @@ def up(
 
             show = _nothing if quiet else json_step(host.name) if as_json else plain_step(host.name)
             picture = _verify(inventory, options.runs, password, result.fingerprint, show)
-        own_servers.remember_unverified(host.scope, unverified=False)
     if picture and result.folder:
         from nbserver.run import kept_picture
 
         for warning in kept_picture.keep(result.folder, picture, operation.operator()):
             warn(warning)
-    with _password_shown_if_it_fails(made, {host.name: result}):  # Windows asks in a window
+    with _password_shown_if_it_fails(made, {host.name: result}, then=known):  # Windows asks in a window
         refused = _trust(result.fingerprint) if trust else None
     if as_json or quiet:
         show_password(made, {host.name: result})
+        known()
         if as_json:
             say(json.dumps(_server(host, result, picture)))
         if opens:
@@ -187,8 +192,8 @@ def up(
             raise refused
         return 0
     say()
-    known = own_server.trusted()
-    is_trusted = known is not None and known.fingerprint == result.fingerprint
+    added = own_server.trusted()
+    is_trusted = added is not None and added.fingerprint == result.fingerprint
     trusted = phrase("your browsers trust it, until undo")
     own = phrase("self-signed: the browser warns; compare the fingerprint")
     password_words = phrase("shown only once; change it with nbserver set-password local")
@@ -205,6 +210,7 @@ def up(
     width = max(11, *map(folding.width, titles))
     for title, (_, text) in zip(titles, rows, strict=True):
         say(phrase("{title}  {text}", title=folding.padded(title, width), text=text))
+    known()
     after = phrase("nbserver status shows the server, nbserver stop local stops it, nbserver undo local removes everything")
     say(phrase("As root: {commands}", commands=after) if _requires_root(host) else after)
     if opens:

@@ -100,6 +100,7 @@ def test_a_password_is_shown_however_the_question_of_trust_ends(
     from nbserver.view.json_lines import JsonLines
 
     def add(fingerprint: str) -> None:
+        assert own_server.is_unverified("user"), "a kill here would lose the password"
         raise fails
 
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -108,9 +109,11 @@ def test_a_password_is_shown_however_the_question_of_trust_ends(
     monkeypatch.setattr(up, "_verify", lambda *_: None)
     monkeypatch.setattr(up.own_trust, "require_possible", lambda scope: None)
     monkeypatch.setattr(up.own_trust, "add", add)
+    monkeypatch.setattr(up, "is_set_up", lambda host: True)
     with pytest.raises(type(fails)):
         up.up(load(tmp_path, OTHER), Options(), None, JsonLines(), trust=True)
     assert "abcd-efgh" in capsys.readouterr().err
+    assert not own_server.is_unverified("user"), "it was shown, so the next up keeps it"
 
 
 def test_an_up_that_failed_verifies_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
