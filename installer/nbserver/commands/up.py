@@ -89,7 +89,9 @@ def password_not_lost(made: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _password_shown_if_it_fails(made: Mapping[str, str], results: Mapping[str, Result], then: Callable[[], None] | None = None) -> Iterator[None]:
+def _password_shown_if_it_fails(
+    made: Mapping[str, str], results: Mapping[str, Result], then: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Show the password however the block fails, also with Ctrl-C: it is set by then, and stored nowhere else. After that, call `then`."""
     try:
         yield
