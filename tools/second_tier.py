@@ -18,11 +18,12 @@ OK = "ok"
 
 @dataclass(frozen=True)
 class Part:
-    """Something that passes or fails by itself: the tests below `paths`, with a Python of its own where one is named."""
+    """Something that passes or fails by itself: the tests below `paths`, with a separate Python if one is named, or a program."""
 
     name: str
     paths: tuple[str, ...] = ()
     python: str = ""
+    program: str = ""
 
 
 # The short ones first. What is not here, a test of the list finds.
@@ -48,6 +49,7 @@ PARTS = (
     Part("stories", ("tests/stories",)),
     Part("faults", ("tests/faults", "tests/cluster")),
     Part("unit tests, everything", ("tests/unit",)),
+    Part("lower bounds", program="tools/lowest"),
 )
 
 

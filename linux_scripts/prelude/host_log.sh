@@ -33,24 +33,21 @@ keep_script() {
 
 # From two workstations with different releases, each run would reverse what the other one has changed.
 warn_of_newer_release() {
-    local first='' newer operator
+    local first='' newer
     local -i own
     if [[ $RUN_MODE != @(test|apply) ]] || ! can_read_state; then return 0; fi
     find_last_run
     if [[ ! $REPLY ]]; then return 0; fi
     IFS= read -r first <"$REPLY" || true
-    read_field operator "$first"
-    json_text "$REPLY"
-    operator=$REPLY
     read_field release "$first"
     newer=$REPLY
     release_number "$NB_RELEASE"
     own=$REPLY
     release_number "$newer"
     if ((REPLY <= own)); then return 0; fi
-    warn release-older 'release {newer} of nbserver made the last change to this host (by {operator}), but this '\
-'script is from release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
-        newer "$newer" operator "$operator" own "$NB_RELEASE"
+    warn release-older 'release {newer} of nbserver made the last change to this host, but this script is from '\
+'release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+        newer "$newer" own "$NB_RELEASE"
 }
 
 # REPLY: a number that is larger for a newer release; 0 if it is not known.

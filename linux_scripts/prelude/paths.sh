@@ -151,17 +151,20 @@ is_own_group() { # FOLDER
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ number members < <(exec getent group "$group") || true
     if [[ $members && $members != "$group" ]]; then return 1; fi
-    read_primary_member "$number" "$group"
-    [[ ! $REPLY ]] && ! has_access_list "$1"
+    can_find_primary_member "$number" "$group" && [[ ! $REPLY ]] && ! has_access_list "$1"
 }
 
 # REPLY: another user than this one whose primary group it is, or ''. The list of members of a group lacks these users.
-read_primary_member() { # GROUP-NUMBER USER
-    local user group
-    REPLY=''
+# They may not be found on a host that lists all users of a directory, which can take minutes.
+can_find_primary_member() { # GROUP-NUMBER USER
+    local user group other=''
+    local -i code=0
     while IFS=: read -r user _ _ group _; do
-        if [[ $group == "$1" && $user != "$2" ]]; then REPLY=$user; fi
-    done < <(exec getent passwd)
+        if [[ $group == "$1" && $user != "$2" ]]; then other=$user; fi
+    done < <(exec timeout 60 getent passwd)
+    wait "$!" || code=$?
+    REPLY=$other
+    ((code == 0))
 }
 
 # Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.

@@ -115,11 +115,9 @@ Add-Hook Begun {
     if ('test', 'apply' -notcontains $Run.Mode) { return }
     $last = Get-LastRun
     if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
-    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
-        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
-        'this workstation, then try again') @{
-        newer = $last.release; operator = $last.operator; own = $Settings.release
-    }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host, ' +
+        'but this script is from release {own}, which may install older packages. Upgrade nbserver on this ' +
+        'workstation, then try again') @{ newer = $last.release; own = $Settings.release }
 }
 
 # Return a version that can be compared; the lowest one if the release is not known.

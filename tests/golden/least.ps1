@@ -100,34 +100,34 @@
 #  6299  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6473  way_back               Restore the previous server after a failed upgrade or failed new settings.
 #  6712  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6847  server_life            Restart or stop the installed server: modes restart and stop.
-#  6952  restarted_server       Start the registered task again.
-#  7009  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7161  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7284  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7326  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7489  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7754  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7887  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7934  server_log             Send the log of the notebook server: mode logs.
-#  8034  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6845  server_life            Restart or stop the installed server: modes restart and stop.
+#  6950  restarted_server       Start the registered task again.
+#  7007  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7159  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7282  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7324  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7487  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7752  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7885  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7932  server_log             Send the log of the notebook server: mode logs.
+#  8032  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  8066  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8172  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8180  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8201  python                 Install Python from the publisher, or use one that is installed.
-#  8380  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8441  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8584  packages               Install the packages of the lock in a virtual environment.
-#  8796  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8830  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8971  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9179  service                Run the server as a scheduled task.
-#  9332  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9414  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9511  path                   Add the programs of the server to the PATH of the machine.
-#  9540  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9590  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  8064  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8170  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8178  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8199  python                 Install Python from the publisher, or use one that is installed.
+#  8378  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8439  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8582  packages               Install the packages of the lock in a virtual environment.
+#  8794  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8828  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8969  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9177  service                Run the server as a scheduled task.
+#  9330  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9412  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9509  path                   Add the programs of the server to the PATH of the machine.
+#  9538  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9588  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6826,11 +6826,9 @@ Add-Hook Begun {
     if ('test', 'apply' -notcontains $Run.Mode) { return }
     $last = Get-LastRun
     if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
-    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
-        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
-        'this workstation, then try again') @{
-        newer = $last.release; operator = $last.operator; own = $Settings.release
-    }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host, ' +
+        'but this script is from release {own}, which may install older packages. Upgrade nbserver on this ' +
+        'workstation, then try again') @{ newer = $last.release; own = $Settings.release }
 }
 
 # Return a version that can be compared; the lowest one if the release is not known.

@@ -29,12 +29,12 @@
 #   864  events                 Report events: lines of JSON, which are the only output of this script.
 #   949  findings               Report in mode check which requirements this host meets, one finding for each.
 #  1014  host_log               Write to the system log which script changes this host, and keep the script.
-#  1077  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1215  lock                   Allow only one run at a time to change this host.
-#  1267  left_program           Stop a program that an interrupted run left running.
-#  1328  record                 Record the previous state of everything that is changed, and restore it.
-#  1477  programs               Run other programs until they exit, and report their output.
-#  1634  paths                  Open folders without following links, and find out who could replace them.
+#  1074  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1212  lock                   Allow only one run at a time to change this host.
+#  1264  left_program           Stop a program that an interrupted run left running.
+#  1325  record                 Record the previous state of everything that is changed, and restore it.
+#  1474  programs               Run other programs until they exit, and report their output.
+#  1631  paths                  Open folders without following links, and find out who could replace them.
 #  1807  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1886  folders                Create folders, and set who may use them.
 #  1970  files                  Write text files, and restore the files that were replaced.
@@ -44,56 +44,56 @@
 #  2309  files_of_service       Keep the user of the service at undo as long as files belong to it.
 #  2367  service_access         Give the service access to the notebook folder, and remove this access at undo.
 #  2489  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2698  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2889  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  3047  zypper                 Run zypper, without questions.
-#  3186  units                  Install and remove units of systemd.
-#  3279  service_unit           Compare the unit of the notebook server, and install it.
-#  3488  service                Find out what the unit of the notebook server does.
-#  3614  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3777  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3862  certificate_program    Create a certificate with OpenSSL.
-#  3870  starter                Define the Python program that starts the notebook server.
-#  4136  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4227  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4300  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4388  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4450  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4520  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4564  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4597  installed_files        Compare the files of the environment with those that were installed.
-#  4745  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4807  environment            Create the virtual environment, and install the packages of the lock in it.
-#  5041  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  5066  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5203  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5444  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5610  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5688  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5876  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6173  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6377  server_life            Restart or stop the installed server: modes restart and stop.
-#  6511  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6640  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6772  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6818  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  7153  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7261  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7296  server_log             Send the log of the notebook server: mode logs.
-#  7365  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2703  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2894  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  3052  zypper                 Run zypper, without questions.
+#  3191  units                  Install and remove units of systemd.
+#  3284  service_unit           Compare the unit of the notebook server, and install it.
+#  3493  service                Find out what the unit of the notebook server does.
+#  3619  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3783  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3868  certificate_program    Create a certificate with OpenSSL.
+#  3876  starter                Define the Python program that starts the notebook server.
+#  4142  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4233  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4306  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4394  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4456  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4526  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4570  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4603  installed_files        Compare the files of the environment with those that were installed.
+#  4751  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4813  environment            Create the virtual environment, and install the packages of the lock in it.
+#  5047  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  5072  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5209  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5450  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5616  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5694  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5882  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6179  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6383  server_life            Restart or stop the installed server: modes restart and stop.
+#  6517  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6646  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6778  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6824  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  7159  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7267  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7302  server_log             Send the log of the notebook server: mode logs.
+#  7371  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7404  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7438  python                 Install Python from the distribution.
-#  7496  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7567  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7580  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7599  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7713  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7913  service                Run the notebook server as a service that starts with the system.
-#  8054  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  8122  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8274  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8365  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7410  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7444  python                 Install Python from the distribution.
+#  7502  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7573  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7586  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7605  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7719  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7919  service                Run the notebook server as a service that starts with the system.
+#  8060  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  8128  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8280  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8371  main                   Run the steps in the mode that was asked for, and report the outcome.
 
 NB_ARCHITECTURE='x64'
 NB_CERTIFICATE_DAYS='397'
@@ -1046,24 +1046,21 @@ keep_script() {
 
 # From two workstations with different releases, each run would reverse what the other one has changed.
 warn_of_newer_release() {
-    local first='' newer operator
+    local first='' newer
     local -i own
     if [[ $RUN_MODE != @(test|apply) ]] || ! can_read_state; then return 0; fi
     find_last_run
     if [[ ! $REPLY ]]; then return 0; fi
     IFS= read -r first <"$REPLY" || true
-    read_field operator "$first"
-    json_text "$REPLY"
-    operator=$REPLY
     read_field release "$first"
     newer=$REPLY
     release_number "$NB_RELEASE"
     own=$REPLY
     release_number "$newer"
     if ((REPLY <= own)); then return 0; fi
-    warn release-older 'release {newer} of nbserver made the last change to this host (by {operator}), but this '\
-'script is from release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
-        newer "$newer" operator "$operator" own "$NB_RELEASE"
+    warn release-older 'release {newer} of nbserver made the last change to this host, but this script is from '\
+'release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+        newer "$newer" own "$NB_RELEASE"
 }
 
 # REPLY: a number that is larger for a newer release; 0 if it is not known.
@@ -1784,17 +1781,20 @@ is_own_group() { # FOLDER
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ number members < <(exec getent group "$group") || true
     if [[ $members && $members != "$group" ]]; then return 1; fi
-    read_primary_member "$number" "$group"
-    [[ ! $REPLY ]] && ! has_access_list "$1"
+    can_find_primary_member "$number" "$group" && [[ ! $REPLY ]] && ! has_access_list "$1"
 }
 
 # REPLY: another user than this one whose primary group it is, or ''. The list of members of a group lacks these users.
-read_primary_member() { # GROUP-NUMBER USER
-    local user group
-    REPLY=''
+# They may not be found on a host that lists all users of a directory, which can take minutes.
+can_find_primary_member() { # GROUP-NUMBER USER
+    local user group other=''
+    local -i code=0
     while IFS=: read -r user _ _ group _; do
-        if [[ $group == "$1" && $user != "$2" ]]; then REPLY=$user; fi
-    done < <(exec getent passwd)
+        if [[ $group == "$1" && $user != "$2" ]]; then other=$user; fi
+    done < <(exec timeout 60 getent passwd)
+    wait "$!" || code=$?
+    REPLY=$other
+    ((code == 0))
 }
 
 # Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.
@@ -2612,7 +2612,12 @@ assert_no_members() { # NAME
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
     fi
-    read_primary_member "$number" "$1"
+    if ! can_find_primary_member "$number" "$1"; then
+        fail users-not-listed 'the users of this host could not be listed within 60 seconds, so other users whose '\
+'primary group is {group} could not be found. If this host lists all users of a directory, turn that off (enumerate = '\
+'false in sssd.conf), then try again' \
+            group "$1"
+    fi
     if [[ $REPLY ]]; then
         fail account-group-primary 'the primary group of the user {user} is {group}, so this user could read the '\
 'private key of the notebook server. Run usermod --gid OTHER_GROUP {user}, then try again' \
@@ -3655,14 +3660,15 @@ has_open_port() { # PORT ADDRESS
 # ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
 # not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
 assert_no_other_rule() { # PORT ADDRESS
-    local line words rest
+    local line words rest kind
     if [[ $FIREWALL != ufw ]]; then return 0; fi
     ufw_words "$1" "$2"
     words=${REPLY#allow }
     while IFS= read -r line; do
         if [[ ! $line =~ ^ufw\ ([a-z]+)\ (log\ |log-all\ )?(.*)$ ]]; then continue; fi
-        rest="${BASH_REMATCH[3]} "
-        if [[ ${BASH_REMATCH[1]} == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")' '* ]]; then
+        kind=${BASH_REMATCH[1]} rest="${BASH_REMATCH[3]} "
+        # Only these words and a comment: a rule for UDP begins in the same way.
+        if [[ $kind == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")\ ?("comment "*) ]]; then
             rest="$words "
         fi
         if [[ $rest == "$words "* ]]; then

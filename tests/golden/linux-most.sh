@@ -29,12 +29,12 @@
 #   866  events                 Report events: lines of JSON, which are the only output of this script.
 #   951  findings               Report in mode check which requirements this host meets, one finding for each.
 #  1016  host_log               Write to the system log which script changes this host, and keep the script.
-#  1079  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
-#  1217  lock                   Allow only one run at a time to change this host.
-#  1269  left_program           Stop a program that an interrupted run left running.
-#  1330  record                 Record the previous state of everything that is changed, and restore it.
-#  1479  programs               Run other programs until they exit, and report their output.
-#  1636  paths                  Open folders without following links, and find out who could replace them.
+#  1076  envelope               Read the envelope: the mode, the run ID, and the secrets that arrive on standard input.
+#  1214  lock                   Allow only one run at a time to change this host.
+#  1266  left_program           Stop a program that an interrupted run left running.
+#  1327  record                 Record the previous state of everything that is changed, and restore it.
+#  1476  programs               Run other programs until they exit, and report their output.
+#  1633  paths                  Open folders without following links, and find out who could replace them.
 #  1809  locations              Decide which folders may be used, for notebooks and for nbserver itself.
 #  1888  folders                Create folders, and set who may use them.
 #  1972  files                  Write text files, and restore the files that were replaced.
@@ -44,56 +44,56 @@
 #  2311  files_of_service       Keep the user of the service at undo as long as files belong to it.
 #  2369  service_access         Give the service access to the notebook folder, and remove this access at undo.
 #  2491  users                  Create the user of the service, and refuse an account that could do more than it should.
-#  2700  packages               Install and remove packages of the distribution, with apt or zypper.
-#  2891  apt                    Run apt, without questions; configuration files that were changed are kept.
-#  3049  zypper                 Run zypper, without questions.
-#  3188  units                  Install and remove units of systemd.
-#  3281  service_unit           Compare the unit of the notebook server, and install it.
-#  3490  service                Find out what the unit of the notebook server does.
-#  3616  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
-#  3779  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
-#  3864  certificate_program    Create a certificate with OpenSSL.
-#  3872  starter                Define the Python program that starts the notebook server.
-#  4138  port                   Find out which program uses the notebook port, and check the address of the server.
-#  4229  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
-#  4302  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
-#  4390  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
-#  4452  system_checks          Refuse a host with the wrong system, rights, or clock.
-#  4522  foreign_configuration  Warn about configuration from other installations, which the server does not use.
-#  4566  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
-#  4599  installed_files        Compare the files of the environment with those that were installed.
-#  4747  installed_packages     Compare the packages in the environment with those that were installed from the lock.
-#  4809  environment            Create the virtual environment, and install the packages of the lock in it.
-#  5043  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
-#  5068  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
-#  5205  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
-#  5446  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
-#  5612  new_server             Check the packages of a new environment, and the server that runs from it.
-#  5690  switch                 Switch the server to another environment, and verify the server that runs from it.
-#  5878  way_back               Restore the previous server after a failed upgrade or failed new settings.
-#  6175  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6379  server_life            Restart or stop the installed server: modes restart and stop.
-#  6513  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  6642  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  6774  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  6820  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
-#  7155  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7263  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7298  server_log             Send the log of the notebook server: mode logs.
-#  7367  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  2705  packages               Install and remove packages of the distribution, with apt or zypper.
+#  2896  apt                    Run apt, without questions; configuration files that were changed are kept.
+#  3054  zypper                 Run zypper, without questions.
+#  3193  units                  Install and remove units of systemd.
+#  3286  service_unit           Compare the unit of the notebook server, and install it.
+#  3495  service                Find out what the unit of the notebook server does.
+#  3621  firewall               Open a port in ufw or firewalld, if one of them is active; neither is ever enabled.
+#  3785  tls                    Read certificates with OpenSSL or Python, also the one that the server presents.
+#  3870  certificate_program    Create a certificate with OpenSSL.
+#  3878  starter                Define the Python program that starts the notebook server.
+#  4144  port                   Find out which program uses the notebook port, and check the address of the server.
+#  4235  disks                  Refuse a read-only or noexec folder, and a folder where a file must be written.
+#  4308  host_checks            Refuse a host with the wrong processor, without a needed program, or with a full disk.
+#  4396  name_resolution        Report a host that cannot resolve the names of the servers that it downloads from.
+#  4458  system_checks          Refuse a host with the wrong system, rights, or clock.
+#  4528  foreign_configuration  Warn about configuration from other installations, which the server does not use.
+#  4572  proxy                  Pass the proxy of the settings, and the trusted authorities, to programs that download.
+#  4605  installed_files        Compare the files of the environment with those that were installed.
+#  4753  installed_packages     Compare the packages in the environment with those that were installed from the lock.
+#  4815  environment            Create the virtual environment, and install the packages of the lock in it.
+#  5049  installer_settings     Choose the settings of pip and uv: proxy, and trusted authorities.
+#  5074  download_checks        Find out in mode check whether this host can reach what pip and uv would download.
+#  5211  deliveries             Receive the wheels that the workstation sends (downloads.source = "push").
+#  5452  rotation               Revoke all access: replace key and password, and move away what kernels wrote.
+#  5618  new_server             Check the packages of a new environment, and the server that runs from it.
+#  5696  switch                 Switch the server to another environment, and verify the server that runs from it.
+#  5884  way_back               Restore the previous server after a failed upgrade or failed new settings.
+#  6181  status                 Report the server, its versions, its certificate, and the last run: mode status.
+#  6385  server_life            Restart or stop the installed server: modes restart and stop.
+#  6519  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  6648  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  6780  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  6826  notebook_files         List, receive, and send the files of the notebooks: modes list, push, and pull.
+#  7161  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7269  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7304  server_log             Send the log of the notebook server: mode logs.
+#  7373  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7406  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  7440  python                 Install Python from the distribution.
-#  7498  packages               Install the packages of the lock, or with packages.source those of the distribution.
-#  7569  openssl                Install the distribution's OpenSSL, which creates the certificate.
-#  7582  user                   Create the system user that runs the server: without a password, without a login shell.
-#  7601  certificate            Create a certificate for the server; only root and the service can read its private key.
-#  7715  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
-#  7915  service                Run the notebook server as a service that starts with the system.
-#  8056  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
-#  8124  check                  Check that the server presents its certificate and refuses requests without a password.
-#  8276  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  8367  main                   Run the steps in the mode that was asked for, and report the outcome.
+#  7412  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  7446  python                 Install Python from the distribution.
+#  7504  packages               Install the packages of the lock, or with packages.source those of the distribution.
+#  7575  openssl                Install the distribution's OpenSSL, which creates the certificate.
+#  7588  user                   Create the system user that runs the server: without a password, without a login shell.
+#  7607  certificate            Create a certificate for the server; only root and the service can read its private key.
+#  7721  notebook               Configure the notebook server: HTTPS only, a password, one port, its own folders.
+#  7921  service                Run the notebook server as a service that starts with the system.
+#  8062  firewall               Allow connections to the notebook port in ufw or firewalld, if one of them is active.
+#  8130  check                  Check that the server presents its certificate and refuses requests without a password.
+#  8282  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  8373  main                   Run the steps in the mode that was asked for, and report the outcome.
 # Not used with these settings:
 #        step: firewall  skipped in the inventory
 
@@ -1048,24 +1048,21 @@ keep_script() {
 
 # From two workstations with different releases, each run would reverse what the other one has changed.
 warn_of_newer_release() {
-    local first='' newer operator
+    local first='' newer
     local -i own
     if [[ $RUN_MODE != @(test|apply) ]] || ! can_read_state; then return 0; fi
     find_last_run
     if [[ ! $REPLY ]]; then return 0; fi
     IFS= read -r first <"$REPLY" || true
-    read_field operator "$first"
-    json_text "$REPLY"
-    operator=$REPLY
     read_field release "$first"
     newer=$REPLY
     release_number "$NB_RELEASE"
     own=$REPLY
     release_number "$newer"
     if ((REPLY <= own)); then return 0; fi
-    warn release-older 'release {newer} of nbserver made the last change to this host (by {operator}), but this '\
-'script is from release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
-        newer "$newer" operator "$operator" own "$NB_RELEASE"
+    warn release-older 'release {newer} of nbserver made the last change to this host, but this script is from '\
+'release {own}, which may install older packages. Upgrade nbserver on this workstation, then try again' \
+        newer "$newer" own "$NB_RELEASE"
 }
 
 # REPLY: a number that is larger for a newer release; 0 if it is not known.
@@ -1786,17 +1783,20 @@ is_own_group() { # FOLDER
     if [[ $group != "$user" && $group != "$SERVICE_USER" ]]; then return 1; fi
     IFS=: read -r _ _ number members < <(exec getent group "$group") || true
     if [[ $members && $members != "$group" ]]; then return 1; fi
-    read_primary_member "$number" "$group"
-    [[ ! $REPLY ]] && ! has_access_list "$1"
+    can_find_primary_member "$number" "$group" && [[ ! $REPLY ]] && ! has_access_list "$1"
 }
 
 # REPLY: another user than this one whose primary group it is, or ''. The list of members of a group lacks these users.
-read_primary_member() { # GROUP-NUMBER USER
-    local user group
-    REPLY=''
+# They may not be found on a host that lists all users of a directory, which can take minutes.
+can_find_primary_member() { # GROUP-NUMBER USER
+    local user group other=''
+    local -i code=0
     while IFS=: read -r user _ _ group _; do
-        if [[ $group == "$1" && $user != "$2" ]]; then REPLY=$user; fi
-    done < <(exec getent passwd)
+        if [[ $group == "$1" && $user != "$2" ]]; then other=$user; fi
+    done < <(exec timeout 60 getent passwd)
+    wait "$!" || code=$?
+    REPLY=$other
+    ((code == 0))
 }
 
 # Whether a folder has an access list, which `ls` shows as a plus sign, or may have one, because it cannot be read.
@@ -2614,7 +2614,12 @@ assert_no_members() { # NAME
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
     fi
-    read_primary_member "$number" "$1"
+    if ! can_find_primary_member "$number" "$1"; then
+        fail users-not-listed 'the users of this host could not be listed within 60 seconds, so other users whose '\
+'primary group is {group} could not be found. If this host lists all users of a directory, turn that off (enumerate = '\
+'false in sssd.conf), then try again' \
+            group "$1"
+    fi
     if [[ $REPLY ]]; then
         fail account-group-primary 'the primary group of the user {user} is {group}, so this user could read the '\
 'private key of the notebook server. Run usermod --gid OTHER_GROUP {user}, then try again' \
@@ -3657,14 +3662,15 @@ has_open_port() { # PORT ADDRESS
 # ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
 # not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
 assert_no_other_rule() { # PORT ADDRESS
-    local line words rest
+    local line words rest kind
     if [[ $FIREWALL != ufw ]]; then return 0; fi
     ufw_words "$1" "$2"
     words=${REPLY#allow }
     while IFS= read -r line; do
         if [[ ! $line =~ ^ufw\ ([a-z]+)\ (log\ |log-all\ )?(.*)$ ]]; then continue; fi
-        rest="${BASH_REMATCH[3]} "
-        if [[ ${BASH_REMATCH[1]} == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")' '* ]]; then
+        kind=${BASH_REMATCH[1]} rest="${BASH_REMATCH[3]} "
+        # Only these words and a comment: a rule for UDP begins in the same way.
+        if [[ $kind == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")\ ?("comment "*) ]]; then
             rest="$words "
         fi
         if [[ $rest == "$words "* ]]; then

@@ -100,34 +100,34 @@
 #  6205  switch                 Switch the server to another environment, and verify the server that runs from it.
 #  6379  way_back               Restore the previous server after a failed upgrade or failed new settings.
 #  6618  status                 Report the server, its versions, its certificate, and the last run: mode status.
-#  6753  server_life            Restart or stop the installed server: modes restart and stop.
-#  6858  restarted_server       Start the registered task again.
-#  6915  rollback               Switch back to the environment from before the last upgrade: mode rollback.
-#  7067  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
-#  7190  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
-#  7232  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
-#  7395  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
-#  7660  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
-#  7793  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
-#  7840  server_log             Send the log of the notebook server: mode logs.
-#  7940  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
+#  6751  server_life            Restart or stop the installed server: modes restart and stop.
+#  6856  restarted_server       Start the registered task again.
+#  6913  rollback               Switch back to the environment from before the last upgrade: mode rollback.
+#  7065  server_secrets         Replace only the password or the certificate: modes set-password and rotate-certificate.
+#  7188  restored_key           Give the server the private key and the certificate of a backup: mode restore-key.
+#  7230  delivered_files        Receive what a host downloads from the workstation: modes missing and deliver.
+#  7393  notebook_files         List, receive, and send the files of the notebooks: modes list, push, pull.
+#  7658  notebook_removal       Remove the notebooks before an undo, if all of them are in an archive.
+#  7791  backup                 Send what a backup contains except notebooks: modes backup and backup-key.
+#  7838  server_log             Send the log of the notebook server: mode logs.
+#  7938  evidence               Report each run whose events this host has kept, and the hashes: mode evidence.
 # Steps, in the order in which they run:
-#  7972  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
-#  8078  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
-#  8086  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
-#  8107  python                 Install Python from the publisher, or use one that is installed.
-#  8286  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
-#  8347  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
-#  8490  packages               Install the packages of the lock in a virtual environment.
-#  8702  certificate            Provide a certificate for the server; only administrators and it can read the key.
-#  8736  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
-#  8877  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
-#  9085  service                Run the server as a scheduled task.
-#  9238  firewall               Open the notebook port in the firewall, with one inbound rule.
-#  9320  check                  Check that the server presents its certificate and refuses requests without a password.
-#  9417  path                   Add the programs of the server to the PATH of the machine.
-#  9446  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
-#  9496  main                   Run the steps in the mode of the envelope, and report the outcome.
+#  7970  preflight              Refuse a host on which the notebook server cannot work, before anything is changed.
+#  8076  tls                    Let the downloads of this process use TLS 1.2; nothing on the host is changed.
+#  8084  ie_esc                 Turn off IE Enhanced Security Configuration for administrators while other steps run.
+#  8105  python                 Install Python from the publisher, or use one that is installed.
+#  8284  vc_redist              Install the Visual C++ runtime, if the catalog says that OpenSSL needs it.
+#  8345  openssl                Install OpenSSL in a separate folder, or as the publisher's package.
+#  8488  packages               Install the packages of the lock in a virtual environment.
+#  8700  certificate            Provide a certificate for the server; only administrators and it can read the key.
+#  8734  notebook               Configure the server: HTTPS, one port, and a password, stored as an Argon2 hash.
+#  8875  takeover               Use or replace what is already on the host if adopt = true; otherwise, refuse the host.
+#  9083  service                Run the server as a scheduled task.
+#  9236  firewall               Open the notebook port in the firewall, with one inbound rule.
+#  9318  check                  Check that the server presents its certificate and refuses requests without a password.
+#  9415  path                   Add the programs of the server to the PATH of the machine.
+#  9444  cleanup                Remove or restore what earlier runs installed or changed and is no longer needed.
+#  9494  main                   Run the steps in the mode of the envelope, and report the outcome.
 # Not used with these settings:
 #        prelude: certificate_sources   the host signs its certificate itself
 #        prelude: certificate_store     the host signs its certificate itself
@@ -6732,11 +6732,9 @@ Add-Hook Begun {
     if ('test', 'apply' -notcontains $Run.Mode) { return }
     $last = Get-LastRun
     if (-not $last -or (Get-ReleaseVersion $last.release) -le (Get-ReleaseVersion $Settings.release)) { return }
-    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host (by ' +
-        '{operator}), but this script is from release {own}, which may install older packages. Upgrade nbserver on ' +
-        'this workstation, then try again') @{
-        newer = $last.release; operator = $last.operator; own = $Settings.release
-    }
+    Write-Notice warning release-older ('release {newer} of nbserver made the last change to this host, ' +
+        'but this script is from release {own}, which may install older packages. Upgrade nbserver on this ' +
+        'workstation, then try again') @{ newer = $last.release; own = $Settings.release }
 }
 
 # Return a version that can be compared; the lowest one if the release is not known.

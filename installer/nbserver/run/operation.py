@@ -129,9 +129,9 @@ def operate(
                 {name: jobs[name] for stage in stages for name in stage if name in jobs}, forks
             )
             own_servers.after(mode, inventory, hosts, results)
-            results = past.in_order(results) if past else {name: results[name] for name in jobs}
             for warning in certificates.exchanged(results) if mode not in NOT_REMEMBERED else ():
                 warn(warning)
+            results = past.in_order(results) if past else {name: results[name] for name in jobs}
             try:
                 _report(mode, journal, results, view, key)
             finally:

@@ -42,14 +42,15 @@ has_open_port() { # PORT ADDRESS
 # ufw has one rule for a port and an address. Another one that denies, limits, or logs would be replaced, and undo could
 # not restore it; one that denies more comes first, so the port would stay closed. Somebody has decided that.
 assert_no_other_rule() { # PORT ADDRESS
-    local line words rest
+    local line words rest kind
     if [[ $FIREWALL != ufw ]]; then return 0; fi
     ufw_words "$1" "$2"
     words=${REPLY#allow }
     while IFS= read -r line; do
         if [[ ! $line =~ ^ufw\ ([a-z]+)\ (log\ |log-all\ )?(.*)$ ]]; then continue; fi
-        rest="${BASH_REMATCH[3]} "
-        if [[ ${BASH_REMATCH[1]} == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")' '* ]]; then
+        kind=${BASH_REMATCH[1]} rest="${BASH_REMATCH[3]} "
+        # Only these words and a comment: a rule for UDP begins in the same way.
+        if [[ $kind == @(deny|reject) && $rest == @("$1"|"$1/tcp"|"${words% proto tcp}")\ ?("comment "*) ]]; then
             rest="$words "
         fi
         if [[ $rest == "$words "* ]]; then

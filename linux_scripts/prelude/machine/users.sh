@@ -124,7 +124,12 @@ assert_no_members() { # NAME
 'notebooks, use access control lists (setfacl)' \
             group "$1" members "$members"
     fi
-    read_primary_member "$number" "$1"
+    if ! can_find_primary_member "$number" "$1"; then
+        fail users-not-listed 'the users of this host could not be listed within 60 seconds, so other users whose '\
+'primary group is {group} could not be found. If this host lists all users of a directory, turn that off (enumerate = '\
+'false in sssd.conf), then try again' \
+            group "$1"
+    fi
     if [[ $REPLY ]]; then
         fail account-group-primary 'the primary group of the user {user} is {group}, so this user could read the '\
 'private key of the notebook server. Run usermod --gid OTHER_GROUP {user}, then try again' \

@@ -89,10 +89,11 @@ UFW = """#!/bin/bash
 rules=/var/firewall/ufw
 if [[ $* == 'show added' ]]; then echo 'Added user rules (see '"'ufw status'"' for running firewall):'; cat $rules; exit; fi
 printf '%s\\n' "$*" >>/var/firewall/calls
-case $1 in
-    delete) shift; sed -i "/^ufw $1 ${2//\\//.}/d" $rules ;;
-    *) sed -i "/^ufw [a-z]* ${2//\\//.}/d" $rules; printf 'ufw %s\\n' "$*" >>$rules ;;
-esac
+action=$1
+if [[ $1 == delete ]]; then shift; fi
+words=${*:2} words=${words%% comment *}
+sed -i -E "\\,^ufw [a-z]+ (log |log-all )?${words//./[.]}( comment .*)?$,d" $rules
+if [[ $action != delete ]]; then printf 'ufw %s\\n' "$*" >>$rules; fi
 """
 
 
@@ -110,6 +111,7 @@ esac
         ("limit 9999/tcp", ["192.0.2.0/24"], False),
         ("deny 99", ["Any"], False),
         ("deny 9999/udp", ["Any"], False),
+        ("deny from 192.0.2.0/24 to any port 9999 proto udp", ["192.0.2.0/24"], False),
         ("allow 9999", ["Any"], False),
         ("deny from 192.0.2.0/24 to any port 9999 proto tcp", ["Any"], False),
     ],

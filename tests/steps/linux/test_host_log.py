@@ -97,4 +97,4 @@ def test_a_script_of_an_older_release_than_the_last_one_is_a_warning(logger: San
         done = run(logger, mode, [STEP], release=release)
         assert (done.outcome, warnings(done)) == ("ok", expected), (mode, release)
         if mode == "test" and expected:
-            assert done.of("warning")[0]["values"] == {"newer": "0.10.0", "operator": OPERATOR, "own": "0.9.9"}
+            assert done.of("warning")[0]["values"] == {"newer": "0.10.0", "own": "0.9.9"}

@@ -94,3 +94,20 @@ def test_an_account_whose_making_was_cut_off_is_made(host: Sandbox) -> None:
     assert run(host, "apply", STEPS).outcome == "ok"
     assert run(host, "undo", STEPS).outcome == "ok"
     assert host.run("getent", "group", "nbserver", check=False).returncode == 2
+
+
+DIRECTORY = """#!/bin/bash
+if [[ $* == passwd && $(</proc/$PPID/comm) == timeout ]]; then exit 124; fi   # as if it took too long
+exec /usr/bin/getent.real "$@"
+"""
+
+
+def test_a_host_that_lists_a_large_directory_is_not_waited_for(host: Sandbox) -> None:
+    host.run("bash", "-ec", MAKE)
+    host.run("mv", "/usr/bin/getent", "/usr/bin/getent.real")
+    host.write("/usr/bin/getent", DIRECTORY)
+    host.run("chmod", "755", "/usr/bin/getent")
+    done = run(host, "test", STEPS)
+    (failed,) = done.of("failed")
+    assert (failed["step"], failed["code"]) == ("preflight", "users-not-listed")
+    assert "enumerate = false in sssd.conf" in failed["text"]

@@ -19,12 +19,13 @@ from nbserver.cli import program
 from nbserver.commands import render as rendering
 from nbserver.commands import resume, run_audit
 from nbserver.commands.failed_hosts import failed_in
-from nbserver.run import evidence_log, host_run, operation, past_files, run_lock
+from nbserver.run import evidence_log, host_run, known_certificates, operation, past_files, run_lock
 from nbserver.run.batches import Amount, Policy
 from nbserver.run.chain import Chain, Written
 from nbserver.run.options import Options
 from nbserver.run.result import Result, exit_code
 from nbserver.view.plain_lines import PlainLines
+from tests import simulated_fleet
 from tests.formats import validate
 from tests.simulated_fleet import STEPS, Fleet, dead, drops_after
 
@@ -388,3 +389,26 @@ def test_the_command(stopped: Site, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     summary = json.loads(shown.out.splitlines()[-1])
     assert code == 0 and len(summary["hosts"]) == 4 and f"Resuming {stopped.folder.name}: apply on 2 of 4 hosts" in shown.err
+
+
+def test_a_certificate_that_a_later_run_has_replaced_is_no_surprise(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The results of hosts that had finished before are those of then."""
+    shown = {"fingerprint": "SHA256:" + "b2" * 32}
+    event = simulated_fleet._event
+    monkeypatch.setattr(
+        simulated_fleet, "_event", lambda *given, **data: event(*given, **{**data, **(shown if "fingerprint" in data else {})})
+    )
+    first, *others = site.fleet.hosts.values()
+    for host in others:
+        host.done.add("certificate")
+    first.fault = dead
+    site.run()
+    first.fault = lambda host, mode, n: None
+    known = site.fleet.path.parent / "nbserver.known"
+    known_certificates.remember(known, {"lin0003": "SHA256:" + "c3" * 32}, "20991122T171100Z-0a1b2c")
+    capsys.readouterr()
+    assert site.resume()["lin0003"].steps["certificate"] == "unchanged"
+    assert "did not replace the certificate" not in capsys.readouterr().err
+    assert known_certificates.fingerprints(known)["lin0003"].endswith("c3")

@@ -18,6 +18,7 @@ def test_every_test_is_in_a_part() -> None:
     named = [CHECKOUT / path for part in PARTS for path in part.paths]
     files = set(TESTS.rglob("test_*.py"))
     assert files == {file for file in files if any(path == file or path in file.parents for path in named)}
+    named += [CHECKOUT / part.program for part in PARTS]
     assert all(path.exists() for path in named) and len({part.name for part in PARTS}) == len(PARTS)
 
 
