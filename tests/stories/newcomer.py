@@ -26,7 +26,7 @@ class Newcomer:
         self.seen: list[tuple[str, str]] = []
 
     def types(self, *arguments: str, answers: Mapping[str, str] | None = None) -> tuple[int, str]:
-        """The exit code and what was shown. An answer is typed when its question is the last thing on the terminal."""
+        """The exit code and what was shown. An answer is typed when its question, which can be folded, is the last thing on the terminal."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, SIZE)
         process = subprocess.Popen(
@@ -40,14 +40,16 @@ class Newcomer:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # questions about passwords go to the terminal of the session
         )
         os.close(theirs)
-        shown = b""
+        shown, answered = b"", 0
         with contextlib.suppress(OSError):  # the terminal is gone when the process has ended
             while part := os.read(ours, 65536):
                 shown += part
-                question = shown.rpartition(b"\n")[2].decode(errors="replace")
-                answer = next((text for words, text in (answers or {}).items() if words in question and question.endswith(": ")), None)
-                if answer is not None:
-                    os.write(ours, answer.encode() + b"\n")
+                question = " ".join(shown[max(answered, len(shown) - 240) :].decode(errors="replace").split())
+                if question.endswith(":") and shown.endswith(b" "):
+                    answer = next((text for words, text in (answers or {}).items() if words in question), None)
+                    if answer is not None:
+                        os.write(ours, answer.encode() + b"\n")
+                        answered = len(shown)
         os.close(ours)
         self.seen.append((" ".join(arguments), shown.decode()))
         return process.wait(), shown.decode()

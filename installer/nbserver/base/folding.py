@@ -16,9 +16,12 @@ _NOT_FIRST = frozenset(
 _NOT_LAST = frozenset("\uff08\u300c([{\"'")
 
 
-def for_stream(text: str, stream: Any) -> str:
-    """Return the text as the stream shows it best: folded on a terminal, unless it is JSON, and unchanged in a file or a pipe."""
-    columns = columns_of(stream)
+def for_stream(text: str, stream: Any, room: int = 0) -> str:
+    """Return the text as the stream shows it best: folded on a terminal, unless it is JSON, and unchanged in a file or a pipe.
+
+    `room` is how many columns each line leaves free, for an answer.
+    """
+    columns = columns_of(stream) - room
     if columns < NARROWEST or text.startswith(("{", "[")):
         return text
     return "\n".join(folded(line, columns) for line in text.split("\n"))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nbserver.base import folding
 from nbserver.base.errors import UsageError
 from nbserver.base.message import phrase
-from nbserver.base.standard_streams import text_for_reader
+from nbserver.base.standard_streams import say, text_for_reader
 from nbserver.base.terminal import is_terminal
 from nbserver.cli.output import object_option
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nbserver.inventory.new_inventory import NewHost, SecretPlace
 
 _PAIR = "NAME=ADDRESS"
+ANSWER = 16  # columns that a question leaves free at the end of a line
 
 
 @click.command()
@@ -106,11 +108,12 @@ class _Terminal:
     """Questions on standard error, answers from standard input."""
 
     def ask(self, question: str, default: str) -> str:
-        answer: str = click.prompt(text_for_reader(question), default=default, show_default=False, prompt_suffix=" ", err=True)
+        shown = folding.for_stream(text_for_reader(question), sys.stderr, room=ANSWER)
+        answer: str = click.prompt(shown, default=default, show_default=False, prompt_suffix=" ", err=True)
         return answer
 
     def tell(self, text: str) -> None:
-        click.echo(text_for_reader(text), err=True)
+        say(text, err=True)
 
     def is_same(self, host: str, fingerprint: str) -> bool:
         self.tell(phrase("{host} shows the certificate {fingerprint}", host=host, fingerprint=fingerprint))

@@ -129,7 +129,12 @@ def newest(runs: Path) -> str:
         if head["mode"] not in READING and head["mode"] != "deliver":  # a delivery is a part of the run that follows
             break
     if not found:
-        raise UsageError("no-runs", "there are no runs in {runs}", todo="Specify another folder with --runs", runs=runs)
+        raise UsageError(
+            "no-runs",
+            "there are no runs in {runs}",
+            todo="Specify another folder with --runs. To complete an interrupted nbserver up, run nbserver up again",
+            runs=runs,
+        )
     raise UsageError(
         "nothing-to-resume",
         "no run in {runs} can be resumed: the newest one has finished on every host",

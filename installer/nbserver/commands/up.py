@@ -199,7 +199,7 @@ def up(
     trusted = phrase("your browsers trust it, until undo")
     own = phrase("self-signed: the browser warns; compare the fingerprint")
     password_words = phrase("shown only once; change it with nbserver set-password local")
-    unchanged = phrase("unchanged; to test the server with it, run nbserver verify local")
+    unchanged = phrase("unchanged; nbserver verify local tests it, and nbserver set-password local replaces it")
     rows = [
         (phrase("Address"), url(host)),
         *([(phrase("First page"), first_page(host))] if host.notebook.language != "none" else []),

@@ -147,7 +147,7 @@ def test_an_up_that_failed_verifies_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(set(passwords)) == 3 and f"Password     {passwords[-1]}   (shown only once" in said.out
     assert "did not verify the server: it gets a new password" in said.err
     assert up.up(inventory, Options(), None, JsonLines()) == 0 and len(passwords) == 3
-    assert "to test the server with it, run nbserver verify local" in capsys.readouterr().out
+    assert "unchanged; nbserver verify local tests it, and nbserver set-password local replaces it" in capsys.readouterr().out
 
 
 def test_a_password_that_somebody_set_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
