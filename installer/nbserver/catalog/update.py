@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from nbserver.base import atomic_file
+from nbserver.base import atomic_file, folding
 from nbserver.base.errors import CatalogError, DownloadError, UsageError
 from nbserver.base.existing import exists
 from nbserver.base.message import phrase
@@ -84,7 +85,7 @@ def run(
         click.echo(json.dumps(update.as_json(output, write)))
     else:
         for line in update.lines(output, write):
-            click.echo(text_for_reader(line))
+            click.echo(folding.for_stream(text_for_reader(line), sys.stdout))
         for warning in update.warnings:
             warn(warning)
     return 4 if update.differences and dry_run else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbserver.base import standard_streams, writing
+from nbserver.base import folding, standard_streams, writing
 from nbserver.base.errors import HostError, NbserverError
 from nbserver.base.message import detail, phrase
 from nbserver.base.standard_streams import text_for_reader
@@ -179,7 +180,7 @@ def _masked(say: Callable[[str, str], None], mask: SecretMask) -> Callable[[str,
 
 def plain_step(host: str) -> Callable[[str, str], None]:
     """Return what prints a step of a host's verification as text."""
-    return lambda name, text: click.echo(f"{host}  {name:<14} {text_for_reader(text)}")
+    return lambda name, text: click.echo(folding.for_stream(f"{host}  {name:<14} {text_for_reader(text)}", sys.stdout))
 
 
 def json_step(host: str) -> Callable[[str, str], None]:
