@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.boxes import caches, registry_file
 from tests.boxes.task_scheduler import TASKS, Action, Task, TaskScheduler, read_task
 from tests.boxes.windows_command_line import split_arguments
 from tests.boxes.wine import environment, linux_path, pwsh_command
+from tests.boxes.winrm import cmd_shell
+from tests.boxes.winrm.cmd_shell import CmdShell
 from tests.waiting import wait_until
 
 
@@ -100,3 +103,28 @@ def test_what_a_machine_lacks_is_told_and_the_rest_is_made() -> None:
     done: list[str] = []
     things = [("one", lambda: caches.there("no wixl")), ("two", lambda: caches.there(None) or done.append("two"))]
     assert caches.fill(things) == ["one: not made: no wixl", "two: 0 s"] and done == ["two"]
+
+
+def test_a_program_that_wine_ended_at_once_is_started_again_with_its_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cmd_shell, "NEVER_BEGAN", 600.0)  # this machine may be slow
+    program = tmp_path / "powershell"
+    program.write_text(f"#!/bin/bash\nif [[ ! -e {tmp_path}/began ]]; then echo >{tmp_path}/began; exit 1; fi\ncat; exit 3\n")
+    program.chmod(0o755)
+    shell = CmdShell("shell", "", [str(program)], os.environ, tmp_path)
+    command = shell.command(None, "powershell", ["-x"], {})
+    shell.send(command, "stdin", b"first ", False)
+    shell.send(command, "stdin", b"second", True)
+    output = shell.find(command)
+    assert wait_until(lambda: output.done)
+    assert (b"".join(data for _, data in output.chunks), output.exit_code) == (b"first second", 3)
+
+
+def test_a_program_that_says_why_it_ends_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cmd_shell, "NEVER_BEGAN", 600.0)
+    program = tmp_path / "powershell"
+    program.write_text(f"#!/bin/bash\necho >>{tmp_path}/began; echo no; exit 1\n")
+    program.chmod(0o755)
+    shell = CmdShell("shell", "", [str(program)], os.environ, tmp_path)
+    output = shell.find(shell.command(None, "powershell", ["-x"], {}))
+    assert wait_until(lambda: output.done)
+    assert output.exit_code == 1 and (tmp_path / "began").read_text() == "\n"
